@@ -1,0 +1,2 @@
+//! Benchmarks of the filter language.
+fn main() {}
