@@ -1,1 +1,21 @@
-//! placeholder
+//! Terminals without a screen: a child process on a pty, the emulation of what it prints, and its scrollback.
+//!
+//! [`Terminal`] owns the pty, the child and a [`Vt`]; [`Vt`] alone turns bytes into cells, replies and events and can be
+//! used without a process (tests, replay). Everything is synchronous, non-blocking and single-threaded: the caller polls
+//! [`Terminal::fd`] and gives turns. Nothing here draws, sleeps, spawns a thread or reads the clock.
+
+mod error;
+mod event;
+pub mod fuzz;
+mod keys;
+mod mouse;
+mod pty;
+mod scrollback;
+mod vt;
+
+pub use error::{SearchError, TerminalError};
+pub use event::{Modes, MouseEncoding, MouseWant, Palette, Progress, Rgb, Scheme, VtEvent};
+pub use keys::{KeyModes, ModifyOtherKeys, encode_key};
+pub use mouse::encode_mouse;
+pub use pty::{ExitStatus, Focus, More, SpawnSpec, Terminal, Turn, WRITE_QUEUE_MAX};
+pub use vt::{Case, Direction, Match, MatchCount, Pos, Query, QueryKind, SYNC_TIMEOUT, ScrollbackLimits, Shape, Vt};
