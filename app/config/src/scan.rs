@@ -1,0 +1,267 @@
+//! A linear first look at KDL text: cuts it into its top-level statements, so that a slip in one of them costs only that
+//! one, comments cost nothing, and the parser proper never sees nesting that could exhaust the stack or its patience. Knows
+//! strings, raw strings and comments of KDL v1 and v2, and nothing else of the grammar.
+
+use std::ops::Range;
+
+use crate::diagnostic::Report;
+
+/// The largest text that is read.
+pub(crate) const MAX_BYTES: usize = 1 << 20;
+/// The deepest nesting of braces that is read.
+const MAX_DEPTH: usize = 24;
+/// The deepest nesting of `/-` before a block: the parser's time doubles with each.
+const MAX_DROPPED_DEPTH: usize = 2;
+/// The most opening brackets in one statement for the same reason.
+const MAX_PARENS: usize = 64;
+
+/// Reads on from one place; all positions are bytes.
+struct Scanner<'a> {
+    text: &'a str,
+    /// Where the next token is looked for.
+    at: usize,
+    /// Where the last token began.
+    from: usize,
+}
+
+/// What stands at the scanner's place.
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    End,
+    Newline,
+    Semicolon,
+    Open,
+    Close,
+    Paren,
+    Dropped,
+    /// A string, number, word or sign.
+    Other,
+    /// A string or comment that nothing ends.
+    Unclosed(&'static str),
+}
+
+impl Scanner<'_> {
+    fn rest(&self) -> &str {
+        self.text.get(self.at..).unwrap_or("")
+    }
+
+    /// Skips blanks and comments but no line break, and consumes one token.
+    fn next(&mut self) -> Token {
+        loop {
+            self.from = self.at;
+            let rest = self.rest();
+            let Some(c) = rest.chars().next() else {
+                return Token::End;
+            };
+            if rest.starts_with("//") {
+                self.at += rest.find(is_newline).unwrap_or(rest.len());
+                continue;
+            }
+            if rest.starts_with("/*") {
+                match block_comment(rest) {
+                    Some(len) => self.at += len,
+                    None => return self.unclosed("comment"),
+                }
+                continue;
+            }
+            if rest.starts_with("/-") {
+                self.at += 2;
+                return Token::Dropped;
+            }
+            if let Some(quoted) = quoted(rest) {
+                match quoted {
+                    Some(len) => self.at += len,
+                    None => return self.unclosed("string"),
+                }
+                return Token::Other;
+            }
+            self.at += c.len_utf8();
+            match c {
+                '\\' => self.continue_line(),
+                '\r' if self.rest().starts_with('\n') => {}
+                c if is_newline(c) => return Token::Newline,
+                c if c.is_whitespace() || c == '\u{feff}' => {}
+                ';' => return Token::Semicolon,
+                '{' => return Token::Open,
+                '}' => return Token::Close,
+                '(' => return Token::Paren,
+                _ => {
+                    // The rest of a word: nothing in it opens anything.
+                    let rest = self.rest();
+                    self.at += rest.find(ends_word).unwrap_or(rest.len());
+                    return Token::Other;
+                }
+            }
+        }
+    }
+
+    fn unclosed(&mut self, what: &'static str) -> Token {
+        self.at = self.text.len();
+        Token::Unclosed(what)
+    }
+
+    /// After a backslash: the line break that follows is no end.
+    fn continue_line(&mut self) {
+        let rest = self.rest();
+        let blank = rest
+            .find(|c: char| is_newline(c) || !c.is_whitespace())
+            .unwrap_or(rest.len());
+        let tail = &rest[blank..];
+        let comment = if tail.starts_with("//") {
+            tail.find(is_newline).unwrap_or(tail.len())
+        } else {
+            0
+        };
+        let tail = &tail[comment..];
+        let newline = match tail.chars().next() {
+            Some('\r') if tail[1..].starts_with('\n') => 2,
+            Some(c) if is_newline(c) => c.len_utf8(),
+            _ => return,
+        };
+        self.at += blank + comment + newline;
+    }
+}
+
+const fn is_newline(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || is_newline(c) || matches!(c, '{' | '}' | ';' | '(' | ')' | '"' | '/' | '\\' | '=' | '#')
+}
+
+/// The length of the nested `/* */` at the start of `rest`; `None` when it does not end.
+fn block_comment(rest: &str) -> Option<usize> {
+    let bytes = rest.as_bytes();
+    let (mut depth, mut i) = (0usize, 0usize);
+    while i + 1 < bytes.len() {
+        match &bytes[i..i + 2] {
+            b"/*" => (depth, i) = (depth + 1, i + 2),
+            b"*/" => (depth, i) = (depth - 1, i + 2),
+            _ => i += 1,
+        }
+        if depth == 0 {
+            return Some(i);
+        }
+    }
+    None
+}
+
+/// If a string stands at the start of `rest`: its length, or `None` within when it does not end.
+fn quoted(rest: &str) -> Option<Option<usize>> {
+    let (old_raw, body) = rest.strip_prefix('r').map_or((false, rest), |b| (true, b));
+    let hashes = body.bytes().take_while(|b| *b == b'#').count();
+    let body = &body[hashes..];
+    if !body.starts_with('"') {
+        return None;
+    }
+    let quotes = if !old_raw && body.starts_with("\"\"\"") { 3 } else { 1 };
+    let opened = usize::from(old_raw) + hashes + quotes;
+    if old_raw || hashes > 0 {
+        let end = format!("{}{}", "\"".repeat(quotes), "#".repeat(hashes));
+        return Some(rest[opened..].find(&end).map(|i| opened + i + end.len()));
+    }
+    let bytes = rest.as_bytes();
+    let mut i = opened;
+    while i < bytes.len() {
+        match bytes[i] {
+            b'\\' => i += 2,
+            b'"' if bytes[i..].starts_with(&b"\"\"\""[..quotes]) => return Some(Some(i + quotes)),
+            _ => i += 1,
+        }
+    }
+    Some(None)
+}
+
+/// Where the braces of the present statement stand.
+#[derive(Default)]
+struct Nest {
+    /// For each open brace, its byte and how many `/-` blocks it lies in.
+    open: Vec<(usize, usize)>,
+    parens: usize,
+    /// A `/-` stands right before.
+    dropping: bool,
+    trouble: Option<(Range<usize>, String)>,
+}
+
+impl Nest {
+    fn open(&mut self, at: usize) {
+        let outer = self.open.last().map_or(0, |(_, dropped)| *dropped);
+        let dropped = outer + usize::from(self.dropping);
+        self.open.push((at, dropped));
+        if self.open.len() > MAX_DEPTH {
+            let message = format!("blocks nest deeper than {MAX_DEPTH} levels");
+            self.trouble.get_or_insert((at..at + 1, message));
+        }
+        if dropped > MAX_DROPPED_DEPTH {
+            let message = format!("blocks commented out by “/-” nest deeper than {MAX_DROPPED_DEPTH} levels");
+            self.trouble.get_or_insert((at..at + 1, message));
+        }
+    }
+
+    fn paren(&mut self, at: usize) {
+        self.parens += 1;
+        if self.parens > MAX_PARENS {
+            self.trouble
+                .get_or_insert((at..at + 1, "too many brackets in one statement".to_owned()));
+        }
+    }
+}
+
+/// The top-level statements of `text` that are fit to be parsed, in order. What is not is reported and left out.
+pub(crate) fn statements(text: &str, report: &mut Report<'_>) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut scanner = Scanner { text, at: 0, from: 0 };
+    let mut start: Option<usize> = None;
+    let mut nest = Nest::default();
+    loop {
+        let token = scanner.next();
+        let (here, end) = (scanner.from, scanner.at);
+        let over = match token {
+            Token::End => true,
+            Token::Newline | Token::Semicolon => nest.open.is_empty() && !nest.dropping,
+            Token::Close if nest.open.is_empty() => {
+                report.error(here..end, "this “}” closes nothing", None);
+                true
+            }
+            _ => false,
+        };
+        if over {
+            finish(start.take(), here, std::mem::take(&mut nest), &mut found, report);
+            if token == Token::End {
+                return found;
+            }
+            continue;
+        }
+        match token {
+            Token::Unclosed(what) => {
+                let help = (what == "comment").then(|| "end it with “*/”".to_owned());
+                report.error(here..here + 1, format!("this {what} is never closed"), help);
+                return found;
+            }
+            Token::Open => nest.open(here),
+            Token::Close => drop(nest.open.pop()),
+            Token::Paren => nest.paren(here),
+            _ => {}
+        }
+        nest.dropping = token == Token::Dropped || (nest.dropping && token == Token::Newline);
+        if start.is_none() && token != Token::Newline {
+            start = Some(here);
+        }
+    }
+}
+
+fn finish(start: Option<usize>, end: usize, nest: Nest, found: &mut Vec<Range<usize>>, report: &mut Report<'_>) {
+    let Some(start) = start else { return };
+    if let Some((span, message)) = nest.trouble {
+        report.error(span, message, Some("the whole statement is left out".to_owned()));
+    } else if let Some((at, _)) = nest.open.first() {
+        report.error(
+            *at..*at + 1,
+            "this block is never closed",
+            Some("add the missing “}”".to_owned()),
+        );
+    } else {
+        found.push(start..end);
+    }
+}
