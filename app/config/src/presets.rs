@@ -1,8 +1,11 @@
 //! The preset keymaps. Each is a file under `assets/keymaps`, in the same words as a person's own `keybinds`. Because
-//! reading KDL costs milliseconds and every session start needs a keymap, the files' content also lies in `table` as plain
-//! words; a test holds the two together (run it with `QD_BLESS=1` after editing a file).
+//! reading KDL costs milliseconds and every session start needs a keymap, the files' content also lies in the modules below
+//! as plain words; a test holds the two together (run it with `QD_BLESS=1` after editing a file).
 
-mod table;
+mod default;
+mod tmux;
+mod unlock_first;
+mod zellij;
 
 use qd_mux::{Action, Binding, Keymap, Mode};
 use qd_tty::Chord;
@@ -25,6 +28,20 @@ pub(crate) struct Table {
     pub(crate) modes: &'static [(&'static str, &'static [Row])],
 }
 
+const fn row(chords: &'static str, label: &'static str, actions: &'static [&'static [&'static str]]) -> Row {
+    Row { chords, label, actions }
+}
+
+fn table(name: &str) -> Option<&'static Table> {
+    match name {
+        "default" => Some(&default::TABLE),
+        "zellij" => Some(&zellij::TABLE),
+        "tmux" => Some(&tmux::TABLE),
+        "unlock-first" => Some(&unlock_first::TABLE),
+        _ => None,
+    }
+}
+
 /// The text of a preset's file.
 pub(crate) fn text(name: &str) -> Option<&'static str> {
     match name {
@@ -38,7 +55,7 @@ pub(crate) fn text(name: &str) -> Option<&'static str> {
 
 /// The keymap of a preset; of an unknown one, no key at all.
 pub(crate) fn keymap(name: &str) -> Keymap {
-    let Some(table) = table::table(name) else {
+    let Some(table) = table(name) else {
         return Keymap::new(None);
     };
     let mut keymap = Keymap::new(table.leader.and_then(|l| l.parse().ok()));

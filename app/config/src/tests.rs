@@ -195,7 +195,7 @@ fn files_that_cannot_be_read_mean_the_defaults() {
     assert_eq!(latin.config, Config::default());
     assert_eq!(
         (latin.diagnostics[0].line, latin.diagnostics[0].column),
-        (2, 11),
+        (2, 13),
         "{}",
         latin.render()
     );

@@ -85,6 +85,8 @@ impl Templates {
                 if depth > MAX_DEPTH {
                     let message = format!("the template “{}” uses itself", child.name);
                     report.error(child.name_span.clone(), message, None);
+                    // An empty pane, so that the name is not reported again.
+                    "pane".clone_into(&mut child.name);
                     *budget = 1;
                     return;
                 }

@@ -18,7 +18,7 @@ layout {
     }
     pane_template name="watch" command="watch" close_on_exit=true { args "-n" "1"; }
     pane_template name="pair" split_direction="vertical" { children; pane size="30%"; }
-    tab_template name="duo" { pane split_direction="vertical" { pane; children; } }
+    tab_template name="duo" { pane split_direction="vertical" { pane; children; }; }
     tab name="code" focus=true split_direction="Vertical" cwd="code" {
         pane size="60%" command="vim" focus=true { args "src/main.rs"; }
         pane split_direction="horizontal" {

@@ -21,16 +21,17 @@ fn from_file(name: &str) -> Keymap {
     keymap
 }
 
-/// The table of a keymap as Rust text.
+/// The module of a preset's table.
 fn spell(name: &str, keymap: &Keymap) -> String {
-    let mut out = format!("const {}: Table = Table {{\n", constant(name));
-    out.push_str(
-        &format!(
-            "    leader: {:?},\n    modes: &[\n",
-            keymap.leader().map(|c| c.to_string())
-        )
-        .replace(".to_string()", ""),
+    let mut out = format!(
+        "//! The keys of the preset `{name}` as plain words. Written by the test `tables_hold_what_the_files_say` with\n\
+         //! `QD_BLESS=1`; edit `assets/keymaps/{name}.kdl` instead.\n\n\
+         use super::{{Table, row}};\n\n#[rustfmt::skip]\npub(super) const TABLE: Table = Table {{\n"
     );
+    out.push_str(&format!(
+        "    leader: {:?},\n    modes: &[\n",
+        keymap.leader().map(|c| c.to_string())
+    ));
     for mode in Mode::ALL {
         let mut rows: Vec<(Vec<String>, &Binding)> = Vec::new();
         for (chord, binding) in keymap.bindings(mode) {
@@ -54,35 +55,17 @@ fn spell(name: &str, keymap: &Keymap) -> String {
     out
 }
 
-fn constant(name: &str) -> String {
-    name.replace('-', "_").to_uppercase()
-}
-
-fn spell_all() -> String {
-    let mut out = "//! The preset files as plain words. Written by the test `tables_hold_what_the_files_say`; edit the files instead.\n\n\
-        use super::{Row, Table};\n\n\
-        const fn row(chords: &'static str, label: &'static str, actions: &'static [&'static [&'static str]]) -> Row {\n    \
-        Row { chords, label, actions }\n}\n\n\
-        /// The table of a preset.\npub(super) const fn table(name: &str) -> Option<&'static Table> {\n    match name.as_bytes() {\n"
-        .to_owned();
-    for name in NAMES {
-        out.push_str(&format!("        b{name:?} => Some(&{}),\n", constant(name)));
-    }
-    out.push_str("        _ => None,\n    }\n}\n");
-    for name in NAMES {
-        out.push_str(&format!("\n#[rustfmt::skip]\n{}", spell(name, &from_file(name))));
-    }
-    out
-}
-
 #[test]
 fn tables_hold_what_the_files_say() {
     if std::env::var_os("QD_BLESS").is_some() {
-        std::fs::write(
-            concat!(env!("CARGO_MANIFEST_DIR"), "/src/presets/table.rs"),
-            spell_all(),
-        )
-        .unwrap();
+        for name in NAMES {
+            let file = format!(
+                "{}/src/presets/{}.rs",
+                env!("CARGO_MANIFEST_DIR"),
+                name.replace('-', "_")
+            );
+            std::fs::write(file, spell(name, &from_file(name))).unwrap();
+        }
         return;
     }
     for name in NAMES {
