@@ -1,1 +1,137 @@
-//! placeholder
+//! One module a pane kind: what a pane shows and what it answers. A pane is a screen with no logic of its own: the work
+//! is done by an engine, and the place on the screen, the keymap and the modes belong to the multiplexer.
+
+mod copy;
+mod engine;
+mod terminal;
+
+use std::{os::fd::BorrowedFd, path::PathBuf};
+
+use qd_frame::Frame;
+use qd_mux::Action;
+use qd_tty::{CursorShape, InputEvent, Rect, Size};
+use qd_ui::Look;
+
+pub use copy::{CopyMode, copied_words};
+pub use engine::{Factories, FailedPane, TestKinds, panic_message};
+pub use terminal::{TerminalOptions, TerminalPane};
+
+/// What a pane asks of the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaneEvent {
+    /// The title changed.
+    Title(String),
+    /// The bell rang.
+    Bell,
+    /// A program put text on the clipboard (OSC 52).
+    Clipboard(Vec<u8>),
+    /// A program wants to notify the person.
+    Notify {
+        /// The heading; may be empty.
+        title: String,
+        /// The text.
+        body: String,
+    },
+    /// The working directory changed.
+    Cwd(PathBuf),
+    /// The pane's process or engine ended; in words.
+    Exited(String),
+    /// Copy mode ended by itself (a yank), with what was copied.
+    Copied(String),
+    /// Copy mode asks for a search text.
+    SearchPrompt {
+        /// Whether the search runs towards older lines.
+        back: bool,
+    },
+}
+
+/// Why a pane refuses an action, in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Whether the pane has the session's focus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// It has.
+    Focused,
+    /// It has not.
+    Unfocused,
+}
+
+/// Where the cursor stands on the screen, and its shape.
+pub type Cursor = Option<(u16, u16, CursorShape)>;
+
+/// What every pane does. Every call may be wrapped in `catch_unwind` by the session: a panic is that pane's crash only.
+pub trait Pane {
+    /// The pane's kind, as layouts name it.
+    fn kind(&self) -> &str;
+
+    /// Draws into `area` of `frame`; says where the cursor stands, when the pane is focused.
+    fn draw(&mut self, frame: &mut Frame, area: Rect, look: &Look, focus: Focus) -> Cursor;
+
+    /// The pane's inside has this size now.
+    fn resize(&mut self, size: Size);
+
+    /// Input for the pane; mouse places are relative to its inside. Answers whether it was used.
+    fn input(&mut self, event: &InputEvent) -> bool;
+
+    /// An action that is the pane's business (scroll, copy, clear, write, …).
+    ///
+    /// # Errors
+    /// One sentence, when it cannot be done here.
+    fn act(&mut self, action: &Action) -> Result<(), Refused>;
+
+    /// Text for the right end of the frame's top edge: scroll place, exit status and what to press.
+    fn status(&self) -> String;
+
+    /// What is to be said to the session since the last call.
+    fn events(&mut self) -> Vec<PaneEvent>;
+
+    /// Starts the pane's process or engine again.
+    ///
+    /// # Errors
+    /// One sentence, when it cannot be started.
+    fn restart(&mut self) -> Result<(), Refused>;
+
+    /// Whether its process or engine has ended.
+    fn is_dead(&self) -> bool;
+
+    /// The visible text, one line a row.
+    fn screen_text(&self) -> String;
+
+    /// The whole text, with scrollback.
+    fn full_text(&self) -> String {
+        self.screen_text()
+    }
+
+    /// The terminal inside, where the pane is one.
+    fn terminal(&mut self) -> Option<&mut TerminalPane> {
+        None
+    }
+
+    /// The descriptor to watch for output, where there is one.
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// The process, where there is one.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether something is selected in it.
+    fn has_selection(&self) -> bool {
+        false
+    }
+
+    /// Whether it is scrolled away from its newest line.
+    fn is_scrolled(&self) -> bool {
+        false
+    }
+
+    /// Where the view stands in its history.
+    fn scroll(&self) -> Option<qd_ui::pane_frame::Scroll> {
+        None
+    }
+}

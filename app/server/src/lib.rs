@@ -1,1 +1,21 @@
-//! placeholder
+//! The session: it owns connections, the session actor and the frames. It takes input from clients, gives it to the model
+//! and the panes, and sends every client the newest state. It must never block: not on a slow client, not on a program
+//! that floods, not on an engine that hangs.
+
+mod actions;
+mod client;
+mod env;
+mod input;
+mod messages;
+mod mouse;
+mod overlays;
+mod reactor;
+mod render;
+mod session;
+mod settings;
+mod signals;
+mod sockets;
+
+pub use session::{Options, ServeError, TestPanes, serve};
+pub use settings::find_theme;
+pub use sockets::{Claim, MAX_NAME, SocketDir, SocketError, check_name, greet};

@@ -1,0 +1,548 @@
+//! The terminal pane: a program on a PTY, its screen, its scrollback, and copy mode over both. The emulation and the
+//! process belong to the engine (`qd-terminal`); this module places cells in the frame and turns input into the bytes
+//! that the program expects.
+
+use std::{os::fd::BorrowedFd, path::PathBuf, time::Instant};
+
+use qd_frame::Frame;
+use qd_mux::{Action, CopyOp};
+use qd_terminal::{ExitStatus, Focus as TermFocus, More, Pos, Query, Shape, SpawnSpec, Terminal, Turn, VtEvent};
+use qd_tty::{Attrs, Cell, InputEvent, MouseButton, MouseEvent, MouseKind, Mods, Rect, Size};
+use qd_ui::{Look, Role, pane_frame::Scroll};
+
+use crate::{CopyMode, Cursor, Focus, Pane, PaneEvent, Refused, copy::Outcome};
+
+/// Lines a turn of the wheel moves.
+const WHEEL_LINES: i64 = 3;
+
+/// How a terminal pane behaves, from the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TerminalOptions {
+    /// Whether a mouse selection is copied when the button is released.
+    pub copy_on_select: CopyOnSelect,
+}
+
+/// Whether a mouse selection is copied at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CopyOnSelect {
+    /// At once.
+    #[default]
+    Yes,
+    /// When asked.
+    No,
+}
+
+/// A selection made with the mouse.
+#[derive(Debug, Clone, Copy)]
+struct Selection {
+    anchor: Pos,
+    head: Pos,
+    shape: Shape,
+}
+
+/// A program on a PTY and what is seen of it.
+pub struct TerminalPane {
+    term: Terminal,
+    spec: SpawnSpec,
+    exit: Option<ExitStatus>,
+    options: TerminalOptions,
+    copy: Option<CopyMode>,
+    selection: Option<Selection>,
+    clicks: (Option<Instant>, u16, u16, u8),
+    last_query: Option<Query>,
+    events: Vec<PaneEvent>,
+    row: Vec<Cell>,
+    size: Size,
+}
+
+impl TerminalPane {
+    /// Starts the program of `spec`.
+    ///
+    /// # Errors
+    /// One sentence, when it cannot be started.
+    pub fn spawn(spec: SpawnSpec, options: TerminalOptions) -> Result<Self, Refused> {
+        let term = Terminal::spawn(&spec).map_err(|e| Refused(e.to_string()))?;
+        let size = spec.size;
+        Ok(Self {
+            term,
+            spec,
+            exit: None,
+            options,
+            copy: None,
+            selection: None,
+            clicks: (None, 0, 0, 0),
+            last_query: None,
+            events: Vec::new(),
+            row: Vec::new(),
+            size,
+        })
+    }
+
+    /// Reads what the program has written, at most about `budget` bytes.
+    pub fn read_turn(&mut self, budget: usize) -> Turn {
+        let turn = self.term.read_turn(budget).unwrap_or(Turn { bytes: 0, more: More::Eof });
+        if turn.bytes > 0 {
+            self.collect();
+        }
+        turn
+    }
+
+    fn collect(&mut self) {
+        for e in self.term.take_events() {
+            match e {
+                VtEvent::Title(t) => self.events.push(PaneEvent::Title(t)),
+                VtEvent::Bell => self.events.push(PaneEvent::Bell),
+                VtEvent::Clipboard(data) => self.events.push(PaneEvent::Clipboard(data)),
+                VtEvent::Cwd(p) => self.events.push(PaneEvent::Cwd(p)),
+                VtEvent::Notify { title, body } => self.events.push(PaneEvent::Notify { title, body }),
+                _ => {}
+            }
+        }
+    }
+
+    /// Looks whether the program has ended; reaps it.
+    pub fn poll_exit(&mut self) -> Option<ExitStatus> {
+        if self.exit.is_none() {
+            self.exit = self.term.try_wait();
+            if let Some(s) = self.exit {
+                self.events.push(PaneEvent::Exited(describe_exit(s)));
+            }
+        }
+        self.exit
+    }
+
+    /// How the program ended, if it has.
+    #[must_use]
+    pub fn exit(&self) -> Option<ExitStatus> {
+        self.exit
+    }
+
+    /// Whether bytes for the program wait for room in the PTY.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.term.wants_write()
+    }
+
+    /// Writes what waits, as far as the PTY takes it.
+    pub fn flush(&mut self) {
+        let _ = self.term.flush();
+    }
+
+    /// Bytes for the program, as they are.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.term.write(bytes);
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Terminal {
+        &self.term
+    }
+
+    /// Whether copy mode is on.
+    #[must_use]
+    pub fn in_copy_mode(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// Enters copy mode, with the cursor where the program's is.
+    pub fn enter_copy(&mut self) {
+        if self.copy.is_none() {
+            let vt = self.term.vt();
+            let (x, y) = vt.cursor().map_or((0, self.size.rows.saturating_sub(1)), |(x, y, _)| (x, y));
+            let line = vt.view_top_line() + u64::from(y);
+            self.copy = Some(CopyMode::new(Pos { line, col: x }, self.last_query.clone()));
+        }
+    }
+
+    /// Leaves copy mode; the view returns to the newest line.
+    pub fn leave_copy(&mut self) {
+        if let Some(c) = self.copy.take() {
+            self.last_query = c.query().cloned();
+            self.term.vt_mut().scroll_to_bottom();
+        }
+    }
+
+    /// Whether a paste of this text would run commands the person may not mean to: more than one line, for a program
+    /// that did not ask for bracketed paste.
+    #[must_use]
+    pub fn paste_needs_confirmation(&self, text: &[u8]) -> bool {
+        let body = text.strip_suffix(b"\n").unwrap_or(text);
+        self.exit.is_none() && !self.term.vt().modes().bracketed_paste && body.iter().any(|b| matches!(b, b'\n' | b'\r'))
+    }
+
+    /// Starts a search from copy mode or from the newest line; enters copy mode.
+    ///
+    /// # Errors
+    /// One sentence, when the text is no valid expression or nothing matches.
+    pub fn search(&mut self, text: &str, back: SearchDirection) -> Result<(), Refused> {
+        self.enter_copy();
+        let Some(copy) = self.copy.as_mut() else { return Ok(()) };
+        copy.set_query(text, back);
+        copy.search_again(self.term.vt_mut(), back).map_err(Refused)
+    }
+
+    /// How many matches the search has, and which one the cursor is on (1-based), for the frame.
+    fn copy_status(&self) -> Option<String> {
+        self.copy.as_ref().map(CopyMode::status)
+    }
+
+    fn selection_range(&self) -> Option<(Pos, Pos, Shape)> {
+        if let Some(c) = &self.copy {
+            return c.selection();
+        }
+        self.selection.map(|s| if s.anchor <= s.head { (s.anchor, s.head, s.shape) } else { (s.head, s.anchor, s.shape) })
+    }
+
+    fn selected_text(&self) -> Option<String> {
+        let (a, b, shape) = self.selection_range()?;
+        let text = self.term.vt().text_range(a, b, shape);
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn mouse(&mut self, m: &MouseEvent) -> bool {
+        let bypass = m.mods.contains(Mods::SHIFT);
+        if !bypass && self.exit.is_none() && self.copy.is_none() && self.term.mouse(m) {
+            return true;
+        }
+        let at = Pos { line: self.term.vt().view_top_line() + u64::from(m.row), col: m.col };
+        match m.kind {
+            MouseKind::WheelUp => self.term.vt_mut().scroll_by(WHEEL_LINES),
+            MouseKind::WheelDown => self.term.vt_mut().scroll_by(-WHEEL_LINES),
+            MouseKind::Press(MouseButton::Left) => self.press(at, m),
+            MouseKind::Drag(MouseButton::Left) => {
+                if m.row == 0 {
+                    self.term.vt_mut().scroll_by(1);
+                } else if m.row + 1 >= self.size.rows {
+                    self.term.vt_mut().scroll_by(-1);
+                }
+                if let Some(s) = self.selection.as_mut() {
+                    s.head = at;
+                }
+            }
+            MouseKind::Release(MouseButton::Left) => {
+                let click = self.selection.is_some_and(|s| s.anchor == s.head && s.shape == Shape::Stream);
+                if click {
+                    self.selection = None;
+                } else if self.options.copy_on_select == CopyOnSelect::Yes
+                    && let Some(text) = self.selected_text()
+                {
+                    self.events.push(PaneEvent::Copied(text));
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// One click starts a selection, two take the word, three the line.
+    fn press(&mut self, at: Pos, m: &MouseEvent) {
+        let now = Instant::now();
+        let (when, x, y, n) = self.clicks;
+        let again = when.is_some_and(|t| now.duration_since(t).as_millis() < 400) && (x, y) == (m.col, m.row);
+        let n = if again { n % 3 + 1 } else { 1 };
+        self.clicks = (Some(now), m.col, m.row, n);
+        let (anchor, head, shape) = match n {
+            2 => {
+                let (a, b) = crate::copy::word_at(self.term.vt(), at);
+                (a, b, Shape::Stream)
+            }
+            3 => (at, at, Shape::Line),
+            _ if m.mods.contains(Mods::ALT) => (at, at, Shape::Block),
+            _ => (at, at, Shape::Stream),
+        };
+        // A stream selection of one cell is a click; mark a word of one letter by its shape instead.
+        let shape = if n == 2 && anchor == head { Shape::Block } else { shape };
+        self.selection = Some(Selection { anchor, head, shape });
+    }
+
+    fn paint_marks(&self, frame: &mut Frame, area: Rect, look: &Look) {
+        let vt = self.term.vt();
+        let top = vt.view_top_line();
+        let mark = |frame: &mut Frame, a: Pos, b: Pos, shape: Shape, role: Role| {
+            let style = look.style(role);
+            for y in 0..area.h {
+                let line = top + u64::from(y);
+                if line < a.line || line > b.line {
+                    continue;
+                }
+                let (from, to) = match shape {
+                    Shape::Line => (0, area.w),
+                    Shape::Block => (a.col.min(b.col), a.col.max(b.col) + 1),
+                    Shape::Stream => {
+                        (if line == a.line { a.col } else { 0 }, if line == b.line { b.col + 1 } else { area.w })
+                    }
+                };
+                let (from, to) = (from.min(area.w), to.min(area.w));
+                frame.restyle(Rect::new(area.x + from, area.y + y, to - from, 1), |c| {
+                    if !style.fg.is_default() {
+                        c.fg = style.fg;
+                    }
+                    if !style.bg.is_default() {
+                        c.bg = style.bg;
+                    }
+                    c.attrs |= style.attrs & Attrs::STYLE;
+                });
+            }
+        };
+        if let Some(copy) = &self.copy {
+            for (a, b) in copy.visible_matches(vt, top, area.h) {
+                mark(frame, a, b, Shape::Stream, Role::SearchMatch);
+            }
+            if let Some((a, b)) = copy.current_match() {
+                mark(frame, a, b, Shape::Stream, Role::SearchCurrent);
+            }
+        }
+        if let Some((a, b, shape)) = self.selection_range() {
+            mark(frame, a, b, shape, Role::Selection);
+        }
+    }
+
+    fn copy_op(&mut self, op: CopyOp) -> Result<(), Refused> {
+        self.enter_copy();
+        let Some(copy) = self.copy.as_mut() else { return Ok(()) };
+        match copy.apply(op, self.term.vt_mut()).map_err(Refused)? {
+            Outcome::Stay => {}
+            Outcome::Prompt(direction) => {
+                self.events.push(PaneEvent::SearchPrompt { back: direction == SearchDirection::Older });
+            }
+            Outcome::Yank(text) => {
+                self.events.push(PaneEvent::Copied(text));
+                self.leave_copy();
+            }
+            Outcome::Leave => self.leave_copy(),
+        }
+        Ok(())
+    }
+
+    fn scroll(&mut self, action: &Action) {
+        let page = i64::from(self.size.rows.max(2) - 1);
+        let vt = self.term.vt_mut();
+        match action {
+            Action::ScrollUp => vt.scroll_by(1),
+            Action::ScrollDown => vt.scroll_by(-1),
+            Action::PageScrollUp => vt.scroll_by(page),
+            Action::PageScrollDown => vt.scroll_by(-page),
+            Action::HalfPageScrollUp => vt.scroll_by((page + 1) / 2),
+            Action::HalfPageScrollDown => vt.scroll_by(-(page + 1) / 2),
+            Action::ScrollToTop => vt.scroll_to_top(),
+            _ => vt.scroll_to_bottom(),
+        }
+    }
+}
+
+/// Towards which end a search runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchDirection {
+    /// Towards older lines.
+    Older,
+    /// Towards newer lines.
+    Newer,
+}
+
+/// An exit status in words.
+fn describe_exit(s: ExitStatus) -> String {
+    match (s.code, s.signal) {
+        (_, Some(sig)) => format!("killed by signal {sig}"),
+        (Some(code), _) => format!("exit {code}"),
+        _ => "ended".to_owned(),
+    }
+}
+
+impl Pane for TerminalPane {
+    fn kind(&self) -> &str {
+        "terminal"
+    }
+
+    fn draw(&mut self, frame: &mut Frame, area: Rect, look: &Look, focus: Focus) -> Cursor {
+        let cols = self.term.vt().size().cols;
+        self.row.resize(usize::from(cols), Cell::BLANK);
+        let rows = self.term.vt().size().rows;
+        let w = usize::from(area.w.min(cols));
+        for y in 0..area.h {
+            let dest_y = area.y + y;
+            if dest_y >= frame.size().rows {
+                break;
+            }
+            let line = frame.row_mut(dest_y);
+            let (from, to) = (usize::from(area.x).min(line.len()), usize::from(area.right()).min(line.len()));
+            let dest = &mut line[from..to];
+            if y < rows {
+                self.term.vt().row(y, &mut self.row);
+                let n = w.min(dest.len());
+                dest[..n].copy_from_slice(&self.row[..n]);
+                dest[n..].fill(Cell::BLANK);
+                if let Some(last) = dest.get_mut(n.wrapping_sub(1))
+                    && n < usize::from(cols)
+                    && last.attrs.contains(Attrs::WIDE)
+                {
+                    *last = Cell::BLANK;
+                }
+            } else {
+                dest.fill(Cell::BLANK);
+            }
+        }
+        if self.copy.is_some() || self.selection.is_some() {
+            self.paint_marks(frame, area, look);
+        }
+        if focus == Focus::Unfocused {
+            return None;
+        }
+        let (x, y, shape) = match &self.copy {
+            Some(c) => {
+                let at = c.cursor();
+                let y = at.line.checked_sub(self.term.vt().view_top_line())?;
+                (at.col, u16::try_from(y).ok()?, qd_tty::CursorShape::SteadyBlock)
+            }
+            None if self.exit.is_some() => return None,
+            None => self.term.vt().cursor()?,
+        };
+        (x < area.w && y < area.h).then_some((area.x + x, area.y + y, shape))
+    }
+
+    fn resize(&mut self, size: Size) {
+        if size.cols == 0 || size.rows == 0 || size == self.size {
+            return;
+        }
+        self.size = size;
+        self.spec.size = size;
+        self.selection = None;
+        self.term.resize(size);
+    }
+
+    fn input(&mut self, event: &InputEvent) -> bool {
+        if self.exit.is_some() && !matches!(event, InputEvent::Mouse(_)) {
+            return false;
+        }
+        match event {
+            InputEvent::Key(k) => {
+                if k.kind != qd_tty::KeyKind::Release {
+                    self.selection = None;
+                    self.term.vt_mut().scroll_to_bottom();
+                }
+                self.term.key(k);
+            }
+            InputEvent::Paste(data) => {
+                self.term.vt_mut().scroll_to_bottom();
+                self.term.paste(data);
+            }
+            InputEvent::Mouse(m) => return self.mouse(m),
+            InputEvent::FocusGained => self.term.focus(TermFocus::Gained),
+            InputEvent::FocusLost => self.term.focus(TermFocus::Lost),
+            InputEvent::Unknown(bytes) => self.term.write(bytes),
+        }
+        true
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), Refused> {
+        match action {
+            Action::Write(bytes) => self.term.write(bytes),
+            Action::WriteChars(text) => self.term.write(text.as_bytes()),
+            Action::Paste(text) => self.term.paste(text.as_bytes()),
+            Action::SendKeys(chords) => {
+                for c in chords {
+                    self.term.key(&qd_tty::KeyEvent::new(c.key, c.mods));
+                }
+            }
+            Action::ClearScrollback => self.term.vt_mut().clear_scrollback(),
+            Action::Copy(op) => return self.copy_op(*op),
+            Action::SearchScrollback(text) => return self.search(text, SearchDirection::Older),
+            _ => self.scroll(action),
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> String {
+        if let Some(s) = self.copy_status() {
+            return s;
+        }
+        match self.exit {
+            Some(s) => format!("{} \u{b7} Enter reruns \u{b7} Ctrl-c closes", describe_exit(s)),
+            None => String::new(),
+        }
+    }
+
+    fn events(&mut self) -> Vec<PaneEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn restart(&mut self) -> Result<(), Refused> {
+        if self.exit.is_none() {
+            self.term.hangup();
+        }
+        let mut spec = self.spec.clone();
+        spec.size = self.size;
+        self.term = Terminal::spawn(&spec).map_err(|e| Refused(e.to_string()))?;
+        self.exit = None;
+        self.copy = None;
+        self.selection = None;
+        Ok(())
+    }
+
+    fn is_dead(&self) -> bool {
+        self.exit.is_some()
+    }
+
+    fn screen_text(&self) -> String {
+        let vt = self.term.vt();
+        let top = vt.view_top_line();
+        lines(vt, top, top + u64::from(vt.size().rows))
+    }
+
+    fn full_text(&self) -> String {
+        let vt = self.term.vt();
+        lines(vt, vt.first_line(), vt.screen_top_line() + u64::from(vt.size().rows))
+    }
+
+    fn terminal(&mut self) -> Option<&mut TerminalPane> {
+        Some(self)
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.term.fd()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.term.pid()
+    }
+
+    fn has_selection(&self) -> bool {
+        self.selection_range().is_some()
+    }
+
+    fn is_scrolled(&self) -> bool {
+        self.term.vt().scroll_offset() > 0
+    }
+
+    fn scroll(&self) -> Option<Scroll> {
+        let vt = self.term.vt();
+        let total = vt.history_len() + u64::from(vt.size().rows);
+        (vt.scroll_offset() > 0).then(|| Scroll {
+            top: vt.history_len().saturating_sub(vt.scroll_offset()),
+            visible: u64::from(vt.size().rows),
+            total,
+        })
+    }
+}
+
+/// Lines `from` up to `to`, each with its blanks at the end cut, and no blank lines at the end.
+fn lines(vt: &qd_terminal::Vt, from: u64, to: u64) -> String {
+    let mut out = String::new();
+    for n in from..to {
+        let line = vt.line_text(n).unwrap_or_default();
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    let keep = out.trim_end_matches('\n').len();
+    out.truncate(keep);
+    if keep > 0 {
+        out.push('\n');
+    }
+    out
+}
+
+/// The directory a pane's process works in, by the process table.
+#[must_use]
+pub fn process_cwd(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}

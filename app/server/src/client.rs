@@ -1,0 +1,304 @@
+//! One attached client: its socket, what its terminal can do, the frame it was last sent, and its pace. A client never
+//! holds the session up: at most two frames are on their way to it, and what changes meanwhile becomes one later
+//! difference against the last frame sent.
+
+use std::{
+    collections::HashMap,
+    io::{ErrorKind, Read, Write},
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
+
+use qd_frame::{Frame, Painter};
+use qd_mux::PaneId;
+use qd_proto::{AttachMode, Capabilities, FrameBuf, ServerMsg};
+use qd_tty::Size;
+use qd_ui::{Glyphs, Look, Theme};
+
+/// Frames on their way to a client, at the most.
+const MAX_UNACKED: u64 = 2;
+/// One more is let through for the echo of a key.
+const MAX_UNACKED_BOOSTED: u64 = 3;
+/// Bytes read from a client in one turn, at the most.
+const READ_TURN: usize = 256 * 1024;
+/// Bytes that wait for a client's socket, at the most; a client beyond it is not reading at all.
+const MAX_OUT: usize = 64 << 20;
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its greeting is awaited.
+    Greeting,
+    /// Its first message is awaited.
+    Opening,
+    /// It shows the session.
+    Attached(AttachMode),
+    /// What is queued is written, then it is closed.
+    Closing,
+}
+
+/// Spends frames at a steady rate, but lets the first ones after a rest through at once.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    tokens: f64,
+    rate: f64,
+    last: Instant,
+}
+
+impl Pace {
+    const BURST: f64 = 4.0;
+
+    /// A full bucket that refills `rate` times a second.
+    pub(crate) fn new(rate: f64, now: Instant) -> Self {
+        Self { tokens: Self::BURST, rate: rate.max(1.0), last: now }
+    }
+
+    /// Takes a token if there is one, else says how long until there is.
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let gained = now.saturating_duration_since(self.last).as_secs_f64() * self.rate;
+        self.tokens = (self.tokens + gained).min(Self::BURST);
+        self.last = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.tokens) / self.rate))
+    }
+}
+
+/// A connection and, once attached, its screen.
+pub(crate) struct Client {
+    pub(crate) id: u32,
+    pub(crate) stream: UnixStream,
+    pub(crate) stage: Stage,
+    pub(crate) size: Size,
+    pub(crate) caps: Capabilities,
+    pub(crate) tty: Option<String>,
+    pub(crate) pid: Option<i32>,
+    pub(crate) input: FrameBuf,
+    pub(crate) frame: Frame,
+    pub(crate) painter: Painter,
+    pub(crate) look: Look,
+    /// The generation of each pane as it stands in `frame`.
+    pub(crate) drawn: HashMap<PaneId, u64>,
+    /// The generation of the chrome in `frame`.
+    pub(crate) drawn_chrome: u64,
+    /// The title that its terminal was given.
+    pub(crate) title: String,
+    /// Bytes to send before the next frame: clipboard, bell, title.
+    pub(crate) extra: Vec<u8>,
+    pub(crate) pace: Pace,
+    pub(crate) writing: bool,
+    out: Vec<u8>,
+    out_at: usize,
+    next_frame: u64,
+    acked: u64,
+    paint_buf: Vec<u8>,
+}
+
+/// What became of a read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// Bytes, or none for now.
+    Data,
+    /// The connection is gone.
+    Gone,
+}
+
+impl Client {
+    /// A fresh connection.
+    pub(crate) fn new(id: u32, stream: UnixStream, theme: &Theme, rate: f64, now: Instant) -> Self {
+        let pid = rustix::net::sockopt::socket_peercred(&stream).ok().map(|c| c.pid.as_raw_nonzero().get());
+        Self {
+            id,
+            stream,
+            stage: Stage::Greeting,
+            size: Size::new(80, 24),
+            caps: Capabilities::default(),
+            tty: None,
+            pid,
+            input: FrameBuf::new(),
+            frame: Frame::new(Size::default()),
+            painter: Painter::new(Capabilities::default().paint),
+            look: Look::new(theme, Capabilities::default().paint.depth, Glyphs::Unicode),
+            drawn: HashMap::new(),
+            drawn_chrome: 0,
+            title: String::new(),
+            extra: Vec::new(),
+            pace: Pace::new(rate, now),
+            writing: false,
+            out: Vec::new(),
+            out_at: 0,
+            next_frame: 1,
+            acked: 0,
+            paint_buf: Vec::new(),
+        }
+    }
+
+    /// Whether it shows the session.
+    pub(crate) fn is_attached(&self) -> bool {
+        matches!(self.stage, Stage::Attached(_))
+    }
+
+    /// Whether its size and its keys count.
+    pub(crate) fn is_interactive(&self) -> bool {
+        self.stage == Stage::Attached(AttachMode::Interactive)
+    }
+
+    /// Takes its size, and starts with an empty screen.
+    pub(crate) fn set_size(&mut self, size: Size) {
+        self.size = Size::new(size.cols.clamp(1, 2000), size.rows.clamp(1, 1000));
+        self.frame.resize(self.size);
+        self.redraw();
+    }
+
+    /// Takes what its terminal can do.
+    pub(crate) fn set_caps(&mut self, caps: Capabilities, theme: &Theme) {
+        self.caps = caps;
+        self.painter.set_caps(caps.paint);
+        self.set_theme(theme);
+        self.painter.invalidate();
+    }
+
+    /// Draws with this theme from now on.
+    pub(crate) fn set_theme(&mut self, theme: &Theme) {
+        let glyphs = if self.caps.ascii { Glyphs::Ascii } else { Glyphs::Unicode };
+        self.look = Look::new(theme, self.caps.paint.depth, glyphs);
+        self.redraw();
+    }
+
+    /// Everything is composed anew at the next frame.
+    pub(crate) fn redraw(&mut self) {
+        self.drawn.clear();
+        self.drawn_chrome = 0;
+    }
+
+    /// The terminal's own content is lost: everything is sent anew.
+    pub(crate) fn repaint(&mut self) {
+        self.painter.invalidate();
+        self.redraw();
+    }
+
+    /// Reads what it sent.
+    pub(crate) fn read(&mut self) -> Got {
+        let mut buf = [0u8; 16 * 1024];
+        let mut total = 0;
+        while total < READ_TURN {
+            match self.stream.read(&mut buf) {
+                Ok(0) => return Got::Gone,
+                Ok(n) => {
+                    self.input.push(&buf[..n]);
+                    total += n;
+                    if n < buf.len() {
+                        break;
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Got::Gone,
+            }
+        }
+        Got::Data
+    }
+
+    /// A frame was written to its terminal.
+    pub(crate) fn ack(&mut self, number: u64) {
+        self.acked = self.acked.max(number.min(self.next_frame - 1));
+    }
+
+    /// Whether a frame may be sent now; one more may be on its way when it echoes a key.
+    pub(crate) fn may_send(&self, boosted: Boost) -> bool {
+        let limit = if boosted == Boost::Yes { MAX_UNACKED_BOOSTED } else { MAX_UNACKED };
+        self.is_attached() && self.out.is_empty() && self.next_frame - 1 - self.acked < limit
+    }
+
+    /// Paints the composed frame, and sends what differs.
+    pub(crate) fn send_frame(&mut self) -> Got {
+        self.paint_buf.clear();
+        self.paint_buf.append(&mut self.extra);
+        self.painter.paint(&self.frame, &mut self.paint_buf);
+        if self.paint_buf.is_empty() {
+            return Got::Data;
+        }
+        let number = self.next_frame;
+        self.next_frame += 1;
+        let bytes = std::mem::take(&mut self.paint_buf);
+        let msg = ServerMsg::Frame { number, bytes };
+        let got = self.send(&msg);
+        if let ServerMsg::Frame { bytes, .. } = msg {
+            self.paint_buf = bytes;
+            if self.paint_buf.capacity() > 1 << 20 {
+                self.paint_buf = Vec::new();
+            }
+        }
+        got
+    }
+
+    /// Queues a message and writes what the socket takes.
+    pub(crate) fn send(&mut self, msg: &ServerMsg) -> Got {
+        if qd_proto::encode(msg, &mut self.out).is_err() || self.out.len() > MAX_OUT {
+            return Got::Gone;
+        }
+        self.flush()
+    }
+
+    /// Queues raw bytes (the greeting) and writes what the socket takes.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> Got {
+        self.out.extend_from_slice(bytes);
+        self.flush()
+    }
+
+    /// Writes what is queued, as far as the socket takes it.
+    pub(crate) fn flush(&mut self) -> Got {
+        while self.out_at < self.out.len() {
+            match self.stream.write(&self.out[self.out_at..]) {
+                Ok(0) => return Got::Gone,
+                Ok(n) => self.out_at += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Got::Data,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Got::Gone,
+            }
+        }
+        self.out.clear();
+        self.out_at = 0;
+        if self.out.capacity() > 1 << 20 {
+            self.out = Vec::new();
+        }
+        Got::Data
+    }
+
+    /// Whether bytes wait for its socket.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+}
+
+/// Whether a frame echoes a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boost {
+    /// It does: it is sent at once.
+    Yes,
+    /// It keeps the pace.
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_lets_a_burst_through_and_then_its_rate() {
+        let t0 = Instant::now();
+        let mut p = Pace::new(60.0, t0);
+        let at = |ms: u64| t0 + Duration::from_millis(ms);
+        let burst = (0..10).filter(|_| p.take(t0).is_ok()).count();
+        assert_eq!(burst, 4);
+        let wait = p.take(t0).unwrap_err();
+        assert!(wait <= Duration::from_millis(17), "{wait:?}");
+        // One second, asked every millisecond: 60 frames and no more.
+        let sent = (1..=1000).filter(|ms| p.take(at(*ms)).is_ok()).count();
+        assert!((59..=61).contains(&sent), "{sent}");
+        // After a rest the next is at once again.
+        assert!(p.take(at(5000)).is_ok());
+    }
+}

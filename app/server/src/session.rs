@@ -1,0 +1,749 @@
+//! The session actor: the only writer of session state. It owns the model, the panes, the clients and the overlays, and
+//! runs on one thread around one epoll set: input first, then every PTY a bounded turn, then the frames that are due.
+//! Nothing here waits for a client, a program or a disk.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use qd_config::Config;
+use qd_mux::{Effect, Keymap, LayoutSpec, Model, PaneId, PaneSpec};
+use qd_panes::{Factories, FailedPane, Pane, TerminalPane, TestKinds};
+use qd_proto::{ServerMsg, SessionInfo};
+use qd_terminal::More;
+use qd_tty::Size;
+use qd_ui::{Theme, Toasts};
+use tracing::{debug, info, warn};
+
+use crate::{
+    client::{Client, Got, Stage},
+    messages::{Level, Messages},
+    overlays::Open,
+    reactor::{Interest, Reactor, Ready, Token},
+    signals::{Signal, Signals},
+    sockets::{Claim, SocketDir},
+};
+
+/// Bytes a pane may parse in one turn before the others, and the clients' input, are looked at again.
+const PANE_TURN: usize = 16 * 1024;
+/// How long after a key its pane's output is drawn at once.
+const BOOST: Duration = Duration::from_millis(100);
+/// How long a program may keep a synchronized update open before it is drawn all the same.
+const SYNC_LIMIT: Duration = Duration::from_millis(150);
+/// How long to wait for programs to end when the session ends.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// How a session is started.
+#[derive(Debug)]
+pub struct Options {
+    /// Its name.
+    pub name: String,
+    /// The directory of the sockets.
+    pub sockets: SocketDir,
+    /// The configuration file; reread when it changes.
+    pub config_path: PathBuf,
+    /// The directory of the person's layouts.
+    pub layout_dir: PathBuf,
+    /// The layout to open, by name or path; `None` is the configured one.
+    pub layout: Option<String>,
+    /// Where shells start.
+    pub cwd: Option<PathBuf>,
+    /// Open the layout at once, at this size, before any client has come.
+    pub detached: Option<Size>,
+    /// Whether the test-only pane kinds are offered.
+    pub test_panes: TestPanes,
+}
+
+/// Whether panes that exist for tests are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TestPanes {
+    /// They are.
+    Offered,
+    /// They are not.
+    Hidden,
+}
+
+/// Why a session could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The system refused something the session cannot live without.
+    #[error("the session's event loop failed: {0}")]
+    Loop(#[from] io::Error),
+}
+
+/// A pane with what the session keeps of it.
+pub(crate) struct Slot {
+    pub(crate) pane: Box<dyn Pane>,
+    /// Grows with every visible change.
+    pub(crate) generation: u64,
+    /// Output until then is the echo of a key.
+    pub(crate) boost_until: Option<Instant>,
+    /// The message of its last panic, while it stands.
+    pub(crate) crashed: Option<String>,
+    /// Since when a synchronized update is open.
+    pub(crate) sync_since: Option<Instant>,
+    /// Whether its PTY is watched for writing.
+    pub(crate) writing: bool,
+    /// Whether its PTY is watched at all.
+    pub(crate) watched: bool,
+    /// Its spec, to start it again.
+    pub(crate) spec: PaneSpec,
+    pub(crate) bell: bool,
+    pub(crate) activity: bool,
+}
+
+/// What stops the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes on.
+    Running,
+    /// The session ends, for this reason.
+    Ending(String),
+}
+
+/// The session.
+pub(crate) struct Session {
+    pub(crate) name: String,
+    pub(crate) created: SystemTime,
+    pub(crate) started: Instant,
+    pub(crate) options: Options,
+    pub(crate) model: Model,
+    pub(crate) slots: BTreeMap<PaneId, Slot>,
+    pub(crate) clients: BTreeMap<u32, Client>,
+    pub(crate) reactor: Reactor,
+    pub(crate) config: Config,
+    pub(crate) keymap: Keymap,
+    pub(crate) theme: Theme,
+    pub(crate) messages: Messages,
+    pub(crate) toasts: Toasts,
+    pub(crate) overlays: Vec<Open>,
+    pub(crate) factories: Factories,
+    /// Grows when anything outside the panes' insides changes.
+    pub(crate) chrome: u64,
+    pub(crate) fate: Fate,
+    pub(crate) opened: bool,
+    pub(crate) mouse: crate::mouse::MouseState,
+    pub(crate) frecency: HashMap<String, u32>,
+    pub(crate) last_picker: Option<qd_mux::Action>,
+    pub(crate) command_history: Vec<String>,
+    pub(crate) config_stamp: Option<SystemTime>,
+    pub(crate) next_config_check: Instant,
+    pub(crate) hints: qd_config::Hints,
+    pub(crate) env: crate::env::SessionEnv,
+    next_client: u32,
+    signals: Signals,
+    claim: Claim,
+}
+
+/// Serves a session until it ends. The claim's socket is listened on; it and the lock go when this returns.
+///
+/// # Errors
+/// When the event loop cannot be set up or fails.
+pub fn serve(options: Options, claim: Claim) -> Result<(), ServeError> {
+    let mut session = Session::new(options, claim)?;
+    session.run()
+}
+
+impl Session {
+    fn new(options: Options, claim: Claim) -> Result<Self, ServeError> {
+        let reactor = Reactor::new()?;
+        claim.listener.set_nonblocking(true)?;
+        reactor.add(&claim.listener, Token::Listener, Interest::Read)?;
+        let signals = Signals::new()?;
+        reactor.add(&signals.read, Token::Signal, Interest::Read)?;
+        let loaded = qd_config::load(&options.config_path);
+        let now = Instant::now();
+        let mut messages = Messages::new();
+        let theme = crate::settings::theme_of(&loaded.config, None, &mut messages);
+        let mut model = Model::new(&options.name, options.detached.unwrap_or(Size::new(80, 24)));
+        if !loaded.config.pane_frames.is_on() {
+            model.set_frames(qd_mux::Frames::Off);
+        }
+        let kinds = if options.test_panes == TestPanes::Offered { TestKinds::Offered } else { TestKinds::Hidden };
+        let factories = Factories::new(reactor.waker(), kinds);
+        let env = crate::env::SessionEnv::new(&options.sockets, &options.name, &loaded.config);
+        let mut session = Self {
+            name: options.name.clone(),
+            created: SystemTime::now(),
+            started: now,
+            model,
+            slots: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            reactor,
+            hints: loaded.config.hints,
+            config_stamp: crate::settings::stamp(&options.config_path),
+            next_config_check: now,
+            config: loaded.config.clone(),
+            keymap: loaded.keymap.clone(),
+            theme,
+            messages,
+            toasts: Toasts::new(),
+            overlays: Vec::new(),
+            factories,
+            chrome: 1,
+            fate: Fate::Running,
+            opened: false,
+            mouse: crate::mouse::MouseState::default(),
+            frecency: HashMap::new(),
+            last_picker: None,
+            command_history: Vec::new(),
+            env,
+            next_client: 1,
+            signals,
+            claim,
+            options,
+        };
+        session.report_diagnostics(&loaded);
+        if session.options.detached.is_some() {
+            session.open_layout();
+        }
+        Ok(session)
+    }
+
+    /// The loop.
+    fn run(&mut self) -> Result<(), ServeError> {
+        info!(session = %self.name, "serving");
+        let mut ready: Vec<Ready> = Vec::new();
+        let mut timeout = Some(Duration::ZERO);
+        while self.fate == Fate::Running {
+            self.reactor.wait(timeout, &mut ready)?;
+            // Clients first: a key is never behind a flood.
+            for r in &ready {
+                match r.token {
+                    Token::Client(id) => self.on_client(id, *r),
+                    Token::Listener => self.accept(),
+                    Token::Wake => {
+                        self.reactor.clear_wake();
+                        self.poll_engines();
+                    }
+                    Token::Signal => self.on_signal(),
+                    Token::Pane(_) => {}
+                }
+            }
+            for r in &ready {
+                if let Token::Pane(id) = r.token {
+                    self.on_pane(PaneId(id), *r);
+                }
+            }
+            self.tick();
+            timeout = self.render_due();
+        }
+        self.shut_down();
+        Ok(())
+    }
+
+    /// Marks everything outside the panes' insides as changed.
+    pub(crate) fn touch_chrome(&mut self) {
+        self.chrome += 1;
+    }
+
+    /// Marks a pane's inside as changed.
+    pub(crate) fn touch(&mut self, id: PaneId) {
+        if let Some(s) = self.slots.get_mut(&id) {
+            s.generation += 1;
+        }
+    }
+
+    fn accept(&mut self) {
+        loop {
+            match self.claim.listener.accept() {
+                Ok((stream, _)) => {
+                    if stream.set_nonblocking(true).is_err() {
+                        continue;
+                    }
+                    let id = self.next_client;
+                    self.next_client += 1;
+                    if let Err(e) = self.reactor.add(&stream, Token::Client(id), Interest::Read) {
+                        warn!("a client could not be watched: {e}");
+                        continue;
+                    }
+                    let rate = f64::from(self.config.frame_rate);
+                    let mut c = Client::new(id, stream, &self.theme, rate, Instant::now());
+                    c.send_raw(&qd_proto::Hello::ours().to_bytes());
+                    self.clients.insert(id, c);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    if e.kind() != io::ErrorKind::WouldBlock {
+                        warn!("a connection could not be accepted: {e}");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_client(&mut self, id: u32, ready: Ready) {
+        let Some(c) = self.clients.get_mut(&id) else { return };
+        let mut gone = false;
+        if ready.writable {
+            gone |= c.flush() == Got::Gone;
+        }
+        if ready.readable && !gone {
+            gone |= c.read() == Got::Gone;
+            self.read_messages(id);
+        }
+        self.after_client(id, gone);
+    }
+
+    /// Keeps the watch on a client's socket right, and drops a client that is gone or done.
+    pub(crate) fn after_client(&mut self, id: u32, gone: bool) {
+        let Some(c) = self.clients.get_mut(&id) else { return };
+        if gone || (c.stage == Stage::Closing && !c.has_output()) {
+            self.drop_client(id);
+            return;
+        }
+        let want = c.has_output();
+        if want != c.writing {
+            c.writing = want;
+            let interest = match (want, c.stage) {
+                (true, Stage::Closing) => Interest::Write,
+                (true, _) => Interest::ReadWrite,
+                (false, _) => Interest::Read,
+            };
+            if self.reactor.modify(&c.stream, Token::Client(id), interest).is_err() {
+                self.drop_client(id);
+            }
+        }
+    }
+
+    pub(crate) fn drop_client(&mut self, id: u32) {
+        if let Some(c) = self.clients.remove(&id) {
+            self.reactor.remove(&c.stream);
+            if c.is_attached() {
+                debug!(client = id, "left");
+                self.fit_to_clients();
+                self.touch_chrome();
+            }
+        }
+    }
+
+    /// The session is as large as its smallest client.
+    pub(crate) fn fit_to_clients(&mut self) {
+        let size = self
+            .clients
+            .values()
+            .filter(|c| c.is_interactive())
+            .map(|c| c.size)
+            .reduce(|a, b| Size::new(a.cols.min(b.cols), a.rows.min(b.rows)));
+        let Some(size) = size else { return };
+        if size != self.model.size() {
+            let effects = self.model.resize(size);
+            self.run_effects(effects);
+            for c in self.clients.values_mut() {
+                c.redraw();
+            }
+            self.touch_chrome();
+        }
+    }
+
+    /// Opens the layout the session starts with.
+    pub(crate) fn open_layout(&mut self) {
+        if self.opened {
+            return;
+        }
+        self.opened = true;
+        let name = self.options.layout.clone().or_else(|| self.config.default_layout.clone());
+        let spec = match crate::settings::find_layout(name.as_deref(), &self.options.layout_dir) {
+            Ok((spec, warnings)) => {
+                for w in warnings {
+                    self.say(Level::Warn, w.trim_end());
+                }
+                spec
+            }
+            Err(text) => {
+                self.say(Level::Error, &text);
+                LayoutSpec::single(PaneSpec::default())
+            }
+        };
+        let effects = self.model.open(&spec);
+        self.run_effects(effects);
+        self.touch_chrome();
+    }
+
+    /// Carries out what the model decided.
+    pub(crate) fn run_effects(&mut self, effects: Vec<Effect>) {
+        for e in effects {
+            match e {
+                Effect::Spawn { pane, spec } => self.spawn(pane, spec),
+                Effect::Close { pane } => self.close(pane),
+                Effect::Relayout => self.relayout(),
+                Effect::Redraw | Effect::TabChanged => self.touch_all(),
+                Effect::FocusChanged { from, to } => self.focus_changed(from, to),
+                Effect::ModeChanged(mode) => self.mode_changed(mode),
+                Effect::Quit => self.fate = Fate::Ending("the last pane was closed".to_owned()),
+                Effect::Delegate(_) | Effect::Created { .. } => {}
+            }
+        }
+        self.touch_chrome();
+    }
+
+    /// Everything on the screen may have changed.
+    pub(crate) fn touch_all(&mut self) {
+        for s in self.slots.values_mut() {
+            s.generation += 1;
+        }
+        self.touch_chrome();
+    }
+
+    fn size_of(&self, pane: PaneId) -> Size {
+        let tab = self.model.pane_tab(pane);
+        let inner = tab
+            .and_then(|t| self.model.placements_of(t).into_iter().find(|p| p.pane == pane))
+            .map_or(Size::new(80, 24), |p| p.inner.size());
+        Size::new(inner.cols.max(1), inner.rows.max(1))
+    }
+
+    /// Tries to open a pane anew that could not be opened.
+    pub(crate) fn respawn(&mut self, id: PaneId) {
+        if let Some(s) = self.slots.remove(&id) {
+            self.spawn(id, s.spec);
+            self.relayout();
+        }
+    }
+
+    fn spawn(&mut self, id: PaneId, spec: PaneSpec) {
+        let size = self.size_of(id);
+        let result = if spec.kind == "terminal" {
+            let t = crate::env::spawn_spec(self, id, &spec, size);
+            TerminalPane::spawn(t, crate::settings::terminal_options(&self.config)).map(|p| Box::new(p) as Box<dyn Pane>)
+        } else {
+            self.factories.make(&spec, size)
+        };
+        match result {
+            Ok(pane) => {
+                self.slots.insert(id, Slot::new(pane, spec));
+                self.watch(id);
+                if let Some(title) = self.slots.get(&id).map(|s| default_title(&s.spec, &self.config)) {
+                    self.model.set_title(id, title);
+                }
+            }
+            Err(e) => {
+                self.say(Level::Error, &e.to_string());
+                let pane = Box::new(FailedPane::new(&spec.kind, &e.to_string()));
+                self.slots.insert(id, Slot::new(pane, spec));
+            }
+        }
+    }
+
+    /// Watches a pane's PTY.
+    pub(crate) fn watch(&mut self, id: PaneId) {
+        let Some(s) = self.slots.get_mut(&id) else { return };
+        if let Some(fd) = s.pane.fd() {
+            match self.reactor.add(fd, Token::Pane(id.0), Interest::Read) {
+                Ok(()) => s.watched = true,
+                Err(e) => warn!(pane = id.0, "its terminal could not be watched: {e}"),
+            }
+            s.writing = false;
+        }
+    }
+
+    fn unwatch(&mut self, id: PaneId) {
+        if let Some(s) = self.slots.get_mut(&id)
+            && s.watched
+        {
+            if let Some(fd) = s.pane.fd() {
+                self.reactor.remove(fd);
+            }
+            s.watched = false;
+        }
+    }
+
+    fn close(&mut self, id: PaneId) {
+        self.unwatch(id);
+        if let Some(s) = self.slots.remove(&id) {
+            // A pane that panics while it is dropped must not take the session along.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(s)));
+        }
+        for c in self.clients.values_mut() {
+            c.drawn.remove(&id);
+        }
+    }
+
+    /// Gives every pane its size.
+    fn relayout(&mut self) {
+        let tabs: Vec<_> = self.model.tabs().iter().map(|t| t.id).collect();
+        for tab in tabs {
+            for p in self.model.placements_of(tab) {
+                if let Some(s) = self.slots.get_mut(&p.pane) {
+                    let size = p.inner.size();
+                    guarded(s, |pane| pane.resize(size));
+                }
+            }
+        }
+        self.touch_all();
+    }
+
+    fn focus_changed(&mut self, from: Option<PaneId>, to: Option<PaneId>) {
+        if from == to {
+            return;
+        }
+        if let Some(id) = from {
+            self.input_to(id, &qd_tty::InputEvent::FocusLost);
+            self.touch(id);
+        }
+        if let Some(id) = to {
+            self.input_to(id, &qd_tty::InputEvent::FocusGained);
+            self.touch(id);
+            if let Some(s) = self.slots.get_mut(&id) {
+                s.bell = false;
+                s.activity = false;
+            }
+        }
+        if self.model.mode() == qd_mux::Mode::Copy {
+            if let Some(t) = from.and_then(|id| self.slots.get_mut(&id)).and_then(|s| s.pane.terminal()) {
+                t.leave_copy();
+            }
+            self.model.set_mode(qd_mux::Mode::Raw);
+        }
+    }
+
+    pub(crate) fn mode_changed(&mut self, mode: qd_mux::Mode) {
+        if let Some(id) = self.model.focused()
+            && let Some(s) = self.slots.get_mut(&id)
+            && let Some(t) = s.pane.terminal()
+        {
+            if mode == qd_mux::Mode::Copy {
+                t.enter_copy();
+            } else {
+                t.leave_copy();
+            }
+            s.generation += 1;
+        }
+        self.touch_chrome();
+    }
+
+    /// Gives input to a pane; a panic there becomes the pane's state.
+    pub(crate) fn input_to(&mut self, id: PaneId, event: &qd_tty::InputEvent) {
+        let Some(s) = self.slots.get_mut(&id) else { return };
+        if s.crashed.is_some() {
+            return;
+        }
+        guarded(s, |pane| {
+            pane.input(event);
+        });
+        s.boost_until = Some(Instant::now() + BOOST);
+        s.generation += u64::from(s.pane.fd().is_none() || matches!(event, qd_tty::InputEvent::Mouse(_)));
+        self.after_pane(id);
+    }
+
+    fn on_pane(&mut self, id: PaneId, ready: Ready) {
+        let Some(s) = self.slots.get_mut(&id) else { return };
+        let mut eof = false;
+        if let Some(t) = s.pane.terminal() {
+            if ready.writable {
+                t.flush();
+            }
+            if ready.readable {
+                let turn = t.read_turn(PANE_TURN);
+                eof = turn.more == More::Eof;
+                if turn.bytes > 0 {
+                    let sync = t.engine().vt().sync_pending();
+                    s.sync_since = sync.then(|| s.sync_since.unwrap_or_else(Instant::now));
+                    s.generation += 1;
+                }
+            }
+        }
+        if eof {
+            self.unwatch(id);
+        }
+        self.after_pane(id);
+        if eof {
+            self.reap(id);
+        }
+    }
+
+    /// Hears what a pane has to say, and keeps the watch on its PTY right.
+    pub(crate) fn after_pane(&mut self, id: PaneId) {
+        let Some(s) = self.slots.get_mut(&id) else { return };
+        if let Some(t) = s.pane.terminal() {
+            if t.wants_write() {
+                t.flush();
+            }
+            let want = t.wants_write();
+            if want != s.writing
+                && s.watched
+                && let Some(fd) = s.pane.fd()
+            {
+                let interest = if want { Interest::ReadWrite } else { Interest::Read };
+                if self.reactor.modify(fd, Token::Pane(id.0), interest).is_ok() {
+                    s.writing = want;
+                }
+            }
+        }
+        let events = s.pane.events();
+        for e in events {
+            self.on_pane_event(id, e);
+        }
+        let focused = self.model.focused() == Some(id);
+        let visible = self.model.active_tab().map(|t| t.id) == self.model.pane_tab(id);
+        if let Some(s) = self.slots.get_mut(&id)
+            && !focused
+            && !visible
+            && !s.activity
+        {
+            s.activity = true;
+            self.touch_chrome();
+        }
+    }
+
+    /// A pane's PTY is at its end, or its program may have ended.
+    pub(crate) fn reap(&mut self, id: PaneId) {
+        let Some(s) = self.slots.get_mut(&id) else { return };
+        let Some(t) = s.pane.terminal() else { return };
+        let status = t.poll_exit();
+        if status.is_none() {
+            return;
+        }
+        s.generation += 1;
+        let close = s.spec.on_exit == qd_mux::OnExit::Close;
+        self.after_pane(id);
+        if close {
+            let effects = self.model.remove_pane(id);
+            self.run_effects(effects);
+            self.close(id);
+        }
+        self.touch_chrome();
+    }
+
+    /// The program's last output may still wait in the PTY when it has ended: it is read to the end first.
+    fn reap_all(&mut self) {
+        let ids: Vec<_> = self.slots.iter().filter(|(_, s)| !s.pane.is_dead()).map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(t) = self.slots.get_mut(&id).and_then(|s| s.pane.terminal()) else { continue };
+            if t.poll_exit().is_some() {
+                let mut rounds = 0;
+                while t.read_turn(PANE_TURN).more == More::Pending && rounds < 4096 {
+                    rounds += 1;
+                }
+                self.unwatch(id);
+                self.reap(id);
+            }
+        }
+    }
+
+    fn on_signal(&mut self) {
+        for signal in self.signals.take() {
+            match signal {
+                Signal::Child => self.reap_all(),
+                Signal::Terminate => self.fate = Fate::Ending("the server was told to stop".to_owned()),
+            }
+        }
+    }
+
+    /// What is due by the clock.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.toasts.expire(self.millis(now)) {
+            self.touch_all();
+        }
+        if now >= self.next_config_check && self.clients.values().any(Client::is_attached) {
+            self.next_config_check = now + Duration::from_secs(1);
+            self.reload_if_changed();
+        }
+    }
+
+    /// Milliseconds since the session began, for what has no clock of its own.
+    pub(crate) fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a pane holds its picture back: a synchronized update is open and not for too long.
+    pub(crate) fn held_back(slot: &Slot, now: Instant) -> Option<Duration> {
+        let open = now.duration_since(slot.sync_since?);
+        SYNC_LIMIT.checked_sub(open).filter(|d| !d.is_zero())
+    }
+
+    /// Listing data.
+    pub(crate) fn info(&self) -> SessionInfo {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        SessionInfo {
+            name: self.name.clone(),
+            pid: std::process::id(),
+            created: self.created.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            clients: count(self.clients.values().filter(|c| c.is_attached()).count()),
+            tabs: count(self.model.tabs().len()),
+            panes: count(self.slots.len()),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn shut_down(&mut self) {
+        let Fate::Ending(reason) = self.fate.clone() else { return };
+        info!(session = %self.name, %reason, "ending");
+        for c in self.clients.values_mut() {
+            let attached = c.is_attached();
+            let _ = c.stream.set_nonblocking(false);
+            let _ = c.stream.set_write_timeout(Some(SHUTDOWN));
+            if attached {
+                c.send(&ServerMsg::Ended { reason: reason.clone() });
+            } else {
+                c.flush();
+            }
+        }
+        for s in self.slots.values_mut() {
+            if let Some(t) = s.pane.terminal() {
+                t.hangup();
+            }
+        }
+        let deadline = Instant::now() + SHUTDOWN;
+        while Instant::now() < deadline {
+            let alive = self.slots.values_mut().filter_map(|s| s.pane.terminal()).any(|t| t.poll_exit().is_none());
+            if !alive {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for s in self.slots.values_mut() {
+            if let Some(t) = s.pane.terminal() {
+                t.kill();
+            }
+        }
+        self.factories.shut_down(SHUTDOWN);
+    }
+}
+
+impl Slot {
+    fn new(pane: Box<dyn Pane>, spec: PaneSpec) -> Self {
+        Self {
+            pane,
+            generation: 1,
+            boost_until: None,
+            crashed: None,
+            sync_since: None,
+            writing: false,
+            watched: false,
+            spec,
+            bell: false,
+            activity: false,
+        }
+    }
+}
+
+/// Calls into a pane; a panic there becomes its state, and is told.
+pub(crate) fn guarded<R>(slot: &mut Slot, f: impl FnOnce(&mut dyn Pane) -> R) -> Option<R> {
+    let pane = slot.pane.as_mut();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || f(pane))) {
+        Ok(r) => Some(r),
+        Err(payload) => {
+            slot.crashed = Some(qd_panes::panic_message(&*payload));
+            slot.generation += 1;
+            None
+        }
+    }
+}
+
+/// The title of a pane before its program gives it one.
+fn default_title(spec: &PaneSpec, config: &Config) -> String {
+    match &spec.command {
+        Some(c) => c.join(" "),
+        None if spec.kind != "terminal" => spec.kind.clone(),
+        None => {
+            let shell = crate::env::shell_of(config);
+            shell.rsplit('/').next().unwrap_or("shell").to_owned()
+        }
+    }
+}
