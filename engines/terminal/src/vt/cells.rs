@@ -1,0 +1,287 @@
+//! From the emulator's cells to the house's, and to packed scrollback rows. Pure functions. Both ways see a row in the
+//! same light: half of a wide character is a blank, a tab is a blank, and a row ends after its last cell that shows.
+
+use alacritty_terminal::{
+    term::cell::{Cell as Src, Flags},
+    vte::ansi::{Color as SrcColor, NamedColor},
+};
+use qd_tty::{Attrs, Cell, Color, LinkId, Sym, Underline};
+
+use crate::scrollback::{RowWriter, Scrollback, Style, unsure_char};
+
+const DEFAULT_FG: SrcColor = SrcColor::Named(NamedColor::Foreground);
+const DEFAULT_BG: SrcColor = SrcColor::Named(NamedColor::Background);
+
+/// Flags that change how a blank looks, or what it means.
+const SHOWS: Flags = Flags::INVERSE
+    .union(Flags::ALL_UNDERLINES)
+    .union(Flags::STRIKEOUT)
+    .union(Flags::WIDE_CHAR)
+    .union(Flags::WIDE_CHAR_SPACER);
+
+/// A colour; the named ones that are not of the sixteen mean the default.
+#[inline]
+pub(super) fn color(c: SrcColor) -> Color {
+    match c {
+        SrcColor::Named(n) => {
+            let n = n as usize;
+            if n < 16 {
+                Color::indexed(n as u8)
+            } else {
+                Color::DEFAULT
+            }
+        }
+        SrcColor::Spec(rgb) => Color::rgb(rgb.r, rgb.g, rgb.b),
+        SrcColor::Indexed(i) => Color::indexed(i),
+    }
+}
+
+fn attrs(f: Flags) -> Attrs {
+    if f.is_empty() {
+        return Attrs::empty();
+    }
+    let mut a = Attrs::empty();
+    for (flag, attr) in [
+        (Flags::BOLD, Attrs::BOLD),
+        (Flags::DIM, Attrs::DIM),
+        (Flags::ITALIC, Attrs::ITALIC),
+        (Flags::INVERSE, Attrs::REVERSE),
+        (Flags::HIDDEN, Attrs::HIDDEN),
+        (Flags::STRIKEOUT, Attrs::STRIKE),
+    ] {
+        if f.contains(flag) {
+            a |= attr;
+        }
+    }
+    if f.intersects(Flags::ALL_UNDERLINES) {
+        let kind = if f.contains(Flags::DOUBLE_UNDERLINE) {
+            Underline::Double
+        } else if f.contains(Flags::UNDERCURL) {
+            Underline::Curly
+        } else if f.contains(Flags::DOTTED_UNDERLINE) {
+            Underline::Dotted
+        } else if f.contains(Flags::DASHED_UNDERLINE) {
+            Underline::Dashed
+        } else {
+            Underline::Single
+        };
+        a = a.with_underline(kind);
+    }
+    a
+}
+
+#[inline]
+fn style(c: &Src) -> Style {
+    let mut s = Style {
+        fg: color(c.fg),
+        bg: color(c.bg),
+        ul: Color::DEFAULT,
+        attrs: attrs(c.flags),
+        link: LinkId::NONE,
+    };
+    if c.extra.is_some() {
+        s.ul = c.underline_color().map_or(Color::DEFAULT, color);
+        if let Some(link) = c.hyperlink() {
+            s.link = LinkId::from_uri(link.uri());
+        }
+    }
+    s
+}
+
+/// Whether the cell is one that was never written, or written as such.
+#[inline]
+fn blank(c: &Src) -> bool {
+    (c.c == ' ' || c.c == '\t') && c.extra.is_none() && !c.flags.intersects(SHOWS) && c.bg == DEFAULT_BG
+}
+
+/// How many cells of a row there are up to the last that shows; `hint` is known to be enough.
+#[inline]
+pub(super) fn used(cells: &[Src], hint: usize) -> usize {
+    let cells = cells.get(..hint).unwrap_or(cells);
+    cells.iter().rposition(|c| !blank(c)).map_or(0, |i| i + 1)
+}
+
+/// Whether the row goes on in the next.
+#[inline]
+pub(super) fn wraps(cells: &[Src]) -> bool {
+    cells.last().is_some_and(|c| c.flags.contains(Flags::WRAPLINE))
+}
+
+/// The text of a cell: its character and what is attached to it.
+fn text<'a>(c: &Src, buf: &'a mut String) -> &'a str {
+    buf.clear();
+    buf.push(if c.c.is_control() { ' ' } else { c.c });
+    for z in c.zerowidth().unwrap_or_default() {
+        buf.push(*z);
+    }
+    buf
+}
+
+/// What a place in a row is.
+enum Kind {
+    Narrow,
+    Wide,
+    /// Half of a wide character whose other half is gone, or the gap before one that did not fit.
+    Broken,
+    Gap,
+}
+
+fn kind(cells: &[Src], i: usize) -> Kind {
+    let f = cells[i].flags;
+    if f.contains(Flags::WIDE_CHAR) {
+        let next = cells
+            .get(i + 1)
+            .is_some_and(|n| n.flags.contains(Flags::WIDE_CHAR_SPACER));
+        if next { Kind::Wide } else { Kind::Broken }
+    } else if f.contains(Flags::WIDE_CHAR_SPACER) {
+        Kind::Broken
+    } else if f.contains(Flags::LEADING_WIDE_CHAR_SPACER) && i + 1 == cells.len() && cells[i].c == ' ' {
+        Kind::Gap
+    } else {
+        Kind::Narrow
+    }
+}
+
+/// Writes a row as the house's cells.
+pub(super) fn convert(cells: &[Src], out: &mut [Cell]) {
+    let n = cells.len().min(out.len());
+    let mut buf = String::new();
+    let mut i = 0;
+    while i < n {
+        let src = &cells[i];
+        if src.flags.is_empty() && src.extra.is_none() {
+            out[i] = Cell {
+                sym: if src.c == '\t' {
+                    Sym::SPACE
+                } else {
+                    Sym::from_char(src.c)
+                },
+                fg: color(src.fg),
+                bg: color(src.bg),
+                ..Cell::BLANK
+            };
+            if src.c >= '\u{1f1e6}' && unsure_char(src.c) {
+                out[i].attrs = Attrs::UNSURE_WIDTH;
+            }
+            i += 1;
+            continue;
+        }
+        let s = style(src);
+        match kind(cells, i) {
+            Kind::Broken | Kind::Gap => out[i] = s.cell(Sym::SPACE),
+            k => {
+                let wide = matches!(k, Kind::Wide);
+                if wide && i + 1 >= n {
+                    out[i] = s.cell(Sym::SPACE);
+                    break;
+                }
+                let zero = src.zerowidth().unwrap_or_default();
+                let c = if src.c.is_control() { ' ' } else { src.c };
+                let sym = if zero.is_empty() {
+                    Sym::from_char(c)
+                } else {
+                    Sym::from_cluster(text(src, &mut buf))
+                };
+                out[i] = s.cell(sym);
+                if unsure_char(c) || zero.iter().any(|z| unsure_char(*z)) {
+                    out[i].attrs |= Attrs::UNSURE_WIDTH;
+                }
+                if wide {
+                    out[i].attrs |= Attrs::WIDE;
+                    out[i + 1] = s.cell(Sym::SPACE);
+                    out[i + 1].attrs |= Attrs::WIDE_TAIL;
+                    i += 1;
+                }
+            }
+        }
+        i += 1;
+    }
+    if let Some(rest) = out.get_mut(cells.len()..) {
+        rest.fill(Cell::BLANK);
+    }
+}
+
+/// Packs a row into the scrollback; cells from `hint` on are known to be blank.
+pub(super) fn pack(cells: &[Src], hint: usize, store: &mut Scrollback) {
+    let wrapped = hint >= cells.len() && wraps(cells);
+    let len = if wrapped { cells.len() } else { used(cells, hint) };
+    let mut w = store.push();
+    let plain = pack_plain(&cells[..len], &mut w);
+    if plain < len {
+        pack_rest(cells, plain, len, &mut w);
+    }
+    w.finish(wrapped);
+}
+
+/// Packs the plain ASCII at the start; the number of cells taken.
+#[inline]
+fn pack_plain(cells: &[Src], w: &mut RowWriter<'_>) -> usize {
+    let Some(buf) = w.buffer() else { return 0 };
+    let before = buf.len();
+    buf.reserve(cells.len());
+    for c in cells {
+        let plain = (c.c as u32).wrapping_sub(0x20) < 0x5f
+            && c.fg == DEFAULT_FG
+            && c.bg == DEFAULT_BG
+            && c.flags.difference(Flags::WRAPLINE).is_empty()
+            && c.extra.is_none();
+        if !plain {
+            break;
+        }
+        buf.push(c.c as u8);
+    }
+    let n = buf.len() - before;
+    w.ascii(n);
+    n
+}
+
+fn pack_rest(cells: &[Src], from: usize, to: usize, w: &mut RowWriter<'_>) {
+    let mut buf = String::new();
+    let mut i = from;
+    let mut last: Option<(SrcColor, SrcColor, Flags, Style)> = None;
+    while i < to {
+        let c = &cells[i];
+        let look = c.flags.difference(Flags::WRAPLINE);
+        // Neighbours mostly look the same.
+        let s = match last {
+            Some((fg, bg, flags, s)) if c.extra.is_none() && fg == c.fg && bg == c.bg && flags == look => s,
+            _ => {
+                let s = style(c);
+                last = c.extra.is_none().then_some((c.fg, c.bg, look, s));
+                s
+            }
+        };
+        match kind(cells, i) {
+            Kind::Gap => {}
+            Kind::Broken => w.glyph(" ", 1, s),
+            Kind::Narrow => w.glyph(text(c, &mut buf), 1, s),
+            Kind::Wide => {
+                w.glyph(text(c, &mut buf), 2, s);
+                i += 1;
+            }
+        }
+        i += 1;
+    }
+}
+
+/// Appends the text of columns `from..to` of a row; the column where each byte stands goes to `cols`, when given.
+pub(super) fn push_text(cells: &[Src], from: usize, to: usize, out: &mut String, mut cols: Option<&mut Vec<u16>>) {
+    let mut buf = String::new();
+    let mut i = 0;
+    let to = to.min(cells.len());
+    while i < to {
+        let (t, width) = match kind(cells, i) {
+            Kind::Gap => ("", 1),
+            Kind::Broken => (" ", 1),
+            Kind::Narrow => (text(&cells[i], &mut buf), 1),
+            Kind::Wide => (text(&cells[i], &mut buf), 2),
+        };
+        if i + width > from {
+            out.push_str(t);
+            if let Some(cols) = cols.as_deref_mut() {
+                cols.resize(cols.len() + t.len(), u16::try_from(i).unwrap_or(u16::MAX));
+            }
+        }
+        i += width;
+    }
+}
