@@ -290,7 +290,7 @@ impl Layout {
             .then(|| start + edges(slots, along(rect, *axis))[place.index + 1])
     }
 
-    /// The size a tree's panes must keep: none may fall below `need` that was not below before.
+    /// Whether no pane fell below `need`, or shrank while it was below already.
     fn none_squeezed(before: &[(PaneId, Rect)], after: &[(PaneId, Rect)], need: Size) -> bool {
         before
             .iter()

@@ -29,3 +29,6 @@ pub use model::{Edge, Effect, Frames, KeyOutcome, Model, PaneInfo, PaneState, Pa
 pub use registry::{Arg, ArgForm, ArgKind, Category, Command, Danger, Required, closest, command, registry};
 pub use spec::{Dim, LayoutSpec, Node, OnExit, PaneSpec, TabSpec};
 pub use words::{join_words, split_words};
+
+#[cfg(test)]
+mod tests;

@@ -93,8 +93,7 @@ impl Mode {
         }
     }
 
-    /// Whether it stays after a key that is bound in it. The others but [`Mode::is_base`] ones are menus: one key, and
-    /// they are left.
+    /// Whether it stays after a key that is bound in it, unlike a menu.
     #[must_use]
     pub const fn sticky(self) -> bool {
         !self.is_menu()

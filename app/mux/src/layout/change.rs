@@ -2,7 +2,8 @@
 
 use super::{Axis, Basis, Direction, Layout, PaneId, Place, Rect, Size, Slot, Tree, along, exact, parts};
 
-/// Which end of a split is meant by a direction.
+/// Puts a pane beside another: as a part of the split that holds it, where that lies along the direction, else in a new
+/// split in its place.
 fn insert(tree: &mut Tree, target: PaneId, new: PaneId, side: Direction) -> bool {
     match tree {
         Tree::Pane(id) if *id == target => {

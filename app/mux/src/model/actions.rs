@@ -59,7 +59,10 @@ impl Model {
             Action::FocusPreviousPane => self.focus_step(target, -1),
             Action::FocusLastPane => {
                 let tab = self.target_tab(target)?;
-                let last = self.tabs[tab].last().ok_or(Refusal::NoLastPane)?;
+                let only = self.tabs[tab].panes().len() < 2;
+                let last = self.tabs[tab]
+                    .last()
+                    .ok_or(if only { Refusal::OnlyPane } else { Refusal::NoLastPane })?;
                 self.tabs[tab].focus(last);
                 Ok(())
             }
@@ -444,7 +447,14 @@ impl Model {
             }
             Action::GoToPreviousTab => self.tab_beside(active, -1).and_then(at).ok_or(Refusal::OnlyTab),
             Action::GoToNextTab => self.tab_beside(active, 1).and_then(at).ok_or(Refusal::OnlyTab),
-            _ => self.recent_tabs.iter().rev().nth(1).copied().ok_or(Refusal::NoLastTab),
+            _ => {
+                let refusal = if self.tabs.len() < 2 {
+                    Refusal::OnlyTab
+                } else {
+                    Refusal::NoLastTab
+                };
+                self.recent_tabs.iter().rev().nth(1).copied().ok_or(refusal)
+            }
         }
     }
 
