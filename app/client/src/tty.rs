@@ -1,0 +1,169 @@
+//! The terminal's file descriptors: raw mode, size, writing, and giving everything back as it was, also when something
+//! panics. It owns the saved state of the one terminal that is taken; it never sets `O_NONBLOCK`, which the shell that
+//! started us would inherit.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Mutex, Once, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use qd_tty::Size;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    termios::{self, OptionalActions, QueueSelector, Termios},
+};
+
+use crate::modes;
+
+/// How long leaving waits for a terminal that takes no bytes.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What is needed to give the terminal back.
+struct Taken {
+    input: OwnedFd,
+    output: OwnedFd,
+    before: Termios,
+    keyboard: Arc<AtomicBool>,
+}
+
+static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
+
+/// A terminal that is taken; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    /// Set when the keyboard protocol has been asked for, so that it is ended too.
+    pub(crate) keyboard: Arc<AtomicBool>,
+}
+
+/// The size of the terminal behind a descriptor, 80×24 where it does not tell.
+#[must_use]
+pub fn terminal_size(fd: BorrowedFd<'_>) -> Size {
+    match termios::tcgetwinsize(fd) {
+        Ok(w) if w.ws_col > 0 && w.ws_row > 0 => Size::new(w.ws_col, w.ws_row),
+        _ => Size::new(80, 24),
+    }
+}
+
+pub(crate) fn timespec(d: Duration) -> Timespec {
+    Timespec {
+        tv_sec: d.as_secs().min(1 << 30) as i64,
+        tv_nsec: i64::from(d.subsec_nanos()),
+    }
+}
+
+/// Waits until `fd` can be written to, or the time is over.
+fn writable(fd: BorrowedFd<'_>, wait: Option<Duration>) -> bool {
+    let end = wait.map(|w| Instant::now() + w);
+    loop {
+        let left = end.map(|e| timespec(e.saturating_duration_since(Instant::now())));
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+        match poll(&mut fds, left.as_ref()) {
+            Ok(0) => return false,
+            Ok(_) => return true,
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Writes everything, in one call where the terminal takes it at once.
+pub(crate) fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(fd, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            // Someone who shares the terminal made it non-blocking.
+            Err(Errno::AGAIN) => {
+                writable(fd, None);
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the terminal raw, starting from `before`.
+fn make_raw(input: BorrowedFd<'_>, before: &Termios) -> io::Result<()> {
+    let mut raw = before.clone();
+    raw.make_raw();
+    loop {
+        match termios::tcsetattr(input, OptionalActions::Now, &raw) {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+fn with_taken<T>(f: impl FnOnce(&mut Option<Taken>) -> T) -> T {
+    f(&mut TAKEN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Gives the terminal back, if it is taken.
+fn give_back(taken: &mut Option<Taken>) {
+    let Some(t) = taken.take() else { return };
+    let mut bytes = Vec::new();
+    if t.keyboard.load(Ordering::SeqCst) {
+        bytes.extend_from_slice(modes::POP_KEYBOARD);
+    }
+    modes::leave(&mut bytes);
+    if !writable(t.output.as_fd(), Some(PATIENCE)) {
+        // It is stopped or dead: what waits in the kernel would come after us.
+        let _ = termios::tcflush(&t.output, QueueSelector::OFlush);
+    }
+    if writable(t.output.as_fd(), Some(Duration::ZERO)) {
+        let _ = write_all(t.output.as_fd(), &bytes);
+    }
+    while termios::tcsetattr(&t.input, OptionalActions::Now, &t.before) == Err(Errno::INTR) {}
+}
+
+fn install_panic_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            // The lock may be held by the thread that panics; then its guard is what gives the terminal back.
+            if let Ok(mut taken) = TAKEN.try_lock() {
+                give_back(&mut taken);
+            }
+            previous(info);
+        }));
+    });
+}
+
+impl Guard {
+    /// Makes the terminal raw and remembers how it was.
+    pub(crate) fn take(input: OwnedFd, output: OwnedFd) -> io::Result<Self> {
+        install_panic_hook();
+        let before = termios::tcgetattr(&input)?;
+        make_raw(input.as_fd(), &before)?;
+        let keyboard = Arc::new(AtomicBool::new(false));
+        with_taken(|t| {
+            give_back(t);
+            *t = Some(Taken {
+                input,
+                output,
+                before,
+                keyboard: keyboard.clone(),
+            });
+        });
+        Ok(Self { keyboard })
+    }
+
+    /// Makes it raw again after a shell had it in between.
+    pub(crate) fn retake(&self) -> io::Result<()> {
+        with_taken(|t| t.as_ref().map_or(Ok(()), |t| make_raw(t.input.as_fd(), &t.before)))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        with_taken(give_back);
+    }
+}
