@@ -2,7 +2,7 @@
 //! into the words that the action registry reads. Decides nothing about what an action does.
 
 use crate::{
-    options::{Wrong, switch},
+    options::{Toggle, Wrong, switch},
     tree::{Entry, Node, Value},
 };
 
@@ -124,9 +124,12 @@ const MISSING: &[&str] = &[
     "CopyLastCommandOutput",
     "EditFile",
     "EditScrollback",
+    "FocusGuestSession",
+    "FocusHostSession",
     "HideFloatingPanes",
     "LaunchPlugin",
     "MessagePlugin",
+    "MessagePluginId",
     "MovePaneBackwards",
     "NextSwapLayout",
     "OverrideLayout",
@@ -142,6 +145,7 @@ const MISSING: &[&str] = &[
     "ToggleFloatingPanes",
     "ToggleFocusNoUiFullscreen",
     "ToggleGroupMarking",
+    "ToggleHostFullscreen",
     "ToggleMouseMode",
     "TogglePaneEmbedOrFloating",
     "TogglePaneInGroup",
@@ -251,7 +255,7 @@ fn with_block(node: &Node, name: &str, known: &[&str], command: Vec<String>) -> 
                 ("direction", Value::Text(t)) => words.push(format!("--direction={}", t.to_ascii_lowercase())),
                 _ => flag(&mut words, key, entry)?,
             }
-        } else if !switch(entry).is_some_and(|t| !t.is_on()) {
+        } else if switch(entry).is_none_or(Toggle::is_on) {
             return Ok(Translated::Missing(format!("“{key}” of {}", node.name)));
         }
     }

@@ -8,10 +8,14 @@ use crate::diagnostic::Report;
 
 /// The largest text that is read.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
+/// The largest statement that is read; the parser's appetite for stack grows with it.
+const MAX_STATEMENT: usize = 64 << 10;
+/// The deepest nesting of `/* */` in one another that is read.
+const MAX_COMMENT_DEPTH: usize = 16;
 /// The deepest nesting of braces that is read.
 const MAX_DEPTH: usize = 24;
 /// The deepest nesting of `/-` before a block: the parser's time doubles with each.
-const MAX_DROPPED_DEPTH: usize = 2;
+const MAX_DROPPED_DEPTH: usize = 3;
 /// The most opening brackets in one statement for the same reason.
 const MAX_PARENS: usize = 64;
 
@@ -130,7 +134,7 @@ fn ends_word(c: char) -> bool {
     c.is_whitespace() || is_newline(c) || matches!(c, '{' | '}' | ';' | '(' | ')' | '"' | '/' | '\\' | '=' | '#')
 }
 
-/// The length of the nested `/* */` at the start of `rest`; `None` when it does not end.
+/// The length of the nested `/* */` at the start of `rest`; `None` when it does not end, or nests too deep to be meant.
 fn block_comment(rest: &str) -> Option<usize> {
     let bytes = rest.as_bytes();
     let (mut depth, mut i) = (0usize, 0usize);
@@ -142,6 +146,9 @@ fn block_comment(rest: &str) -> Option<usize> {
         }
         if depth == 0 {
             return Some(i);
+        }
+        if depth > MAX_COMMENT_DEPTH {
+            return None;
         }
     }
     None
@@ -235,13 +242,17 @@ pub(crate) fn statements(text: &str, report: &mut Report<'_>) -> Vec<Range<usize
         }
         match token {
             Token::Unclosed(what) => {
-                let help = (what == "comment").then(|| "end it with “*/”".to_owned());
+                let help = (what == "comment").then(|| format!("end it with “*/”; at most {MAX_COMMENT_DEPTH} nest"));
                 report.error(here..here + 1, format!("this {what} is never closed"), help);
                 return found;
             }
             Token::Open => nest.open(here),
             Token::Close => drop(nest.open.pop()),
             Token::Paren => nest.paren(here),
+            // The parser would try every way to pair them off.
+            Token::Dropped if nest.dropping => {
+                nest.trouble.get_or_insert((here..end, "two “/-” in a row".to_owned()));
+            }
             _ => {}
         }
         nest.dropping = token == Token::Dropped || (nest.dropping && token == Token::Newline);
@@ -261,6 +272,9 @@ fn finish(start: Option<usize>, end: usize, nest: Nest, found: &mut Vec<Range<us
             "this block is never closed",
             Some("add the missing “}”".to_owned()),
         );
+    } else if end - start > MAX_STATEMENT {
+        let message = format!("this statement is longer than {MAX_STATEMENT} bytes; it is not read");
+        report.error(start..start + 1, message, None);
     } else {
         found.push(start..end);
     }

@@ -162,6 +162,14 @@ fn hostile_text_is_refused_in_words() {
         (deep.as_str(), "deeper"),
         (dropped.as_str(), "commented out"),
         (large.as_str(), "larger"),
+        (&"/- ".repeat(50_000), "in a row"),
+        (&format!("a {}", "/-\n/*x*/".repeat(50_000)), "in a row"),
+        (&format!("a {}", "(".repeat(50_000)), "brackets"),
+        (&format!("a {}", "=".repeat(60_000)), "not valid KDL"),
+        (&format!("a {}", "{}".repeat(30_000)), "not valid KDL"),
+        (&format!("a {}", "x= ".repeat(20_000)), "not valid KDL"),
+        (&format!("a {}", "=".repeat(70_000)), "longer"),
+        (&format!("{}{}", "/*".repeat(30_000), "*/".repeat(30_000)), "comment"),
         ("/* x", "never closed"),
         ("theme #\"x\"", "never closed"),
         ("}", "closes nothing"),
@@ -452,6 +460,7 @@ fn mutated_files_never_panic() {
         usize::try_from(state % below.max(1) as u64).unwrap()
     };
     let mut rounds = 0u64;
+    // At least one round, however late it is.
     while rounds == 0 || std::time::Instant::now() < until {
         let seed = seeds[next(seeds.len())].as_bytes();
         let from = next(seed.len());
@@ -468,8 +477,44 @@ fn mutated_files_never_panic() {
                 }
             }
         }
+        let began = std::time::Instant::now();
         fuzz::config(&bytes);
         fuzz::layout(&bytes);
+        if began.elapsed().as_millis() > 500 {
+            println!("slow, {:?}: {:?}", began.elapsed(), String::from_utf8_lossy(&bytes));
+        }
         rounds += 1;
+    }
+}
+
+/// Prints what a session's start pays for its configuration; `QD_CONFIG_SAMPLE` may name a file of one's own.
+#[test]
+#[ignore = "prints timings, asserts nothing"]
+fn how_long_a_start_takes() {
+    let full = uncommented();
+    let own = std::env::var("QD_CONFIG_SAMPLE")
+        .ok()
+        .and_then(|f| std::fs::read_to_string(f).ok())
+        .unwrap_or_default();
+    let loaded = parse(&own, "own");
+    println!("own: {} findings\n{}", loaded.diagnostics.len(), loaded.render());
+    let cases = [
+        ("none", ""),
+        ("commented", default_text()),
+        ("uncommented", &full),
+        ("zellij preset", "keybinds preset=\"zellij\""),
+        ("own", &own),
+    ];
+    for (name, text) in cases {
+        let mut times: Vec<_> = (0..50)
+            .map(|_| {
+                let began = std::time::Instant::now();
+                std::hint::black_box(parse(text, "f"));
+                began.elapsed()
+            })
+            .collect();
+        let first = times[0];
+        times.sort();
+        println!("{name}: {} bytes, first {first:?}, median {:?}", text.len(), times[25]);
     }
 }

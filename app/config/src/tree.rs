@@ -1,10 +1,13 @@
 //! KDL text as a plain tree of nodes with byte spans, whichever version of KDL each statement is written in (v2 is tried
 //! first, then v1, so that files made for zellij read unchanged). Owns the boundary to the `kdl` crate; nothing above it
-//! knows that crate, and no text makes it panic.
+//! knows that crate, and no text makes it panic or run out of stack.
 
-use std::{ops::Range, panic::catch_unwind};
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
-use kdl::{KdlDocument, KdlError, KdlNode, KdlValue};
+use kdl::{KdlDocument, KdlNode, KdlValue};
 
 use crate::{
     diagnostic::Report,
@@ -104,15 +107,47 @@ struct Failure {
 }
 
 fn parse_chunk(chunk: &str) -> Result<KdlDocument, Vec<Failure>> {
-    let v2 = match guarded(|| KdlDocument::parse_v2(chunk)) {
-        Ok(document) => return Ok(document),
-        Err(failures) => failures,
+    let parse = || {
+        let v2 = match KdlDocument::parse_v2(chunk) {
+            Ok(document) => return Ok(document),
+            Err(error) => error,
+        };
+        match KdlDocument::parse_v1(chunk) {
+            Ok(document) => Ok(document),
+            Err(v1) if looks_like_v1(chunk) => Err(v1),
+            Err(_) => Err(v2),
+        }
     };
-    match guarded(|| KdlDocument::parse_v1(chunk)) {
-        Ok(document) => Ok(document),
-        Err(v1) if looks_like_v1(chunk) => Err(v1),
-        Err(_) => Err(v2),
+    let whole = |message: &str| {
+        vec![Failure {
+            at: 0..chunk.len(),
+            message: message.to_owned(),
+            help: None,
+        }]
+    };
+    match with_roomy_stack(chunk.len(), parse) {
+        Some(Ok(document)) => Ok(document),
+        Some(Err(error)) if error.diagnostics.is_empty() => Err(whole("this is not valid KDL")),
+        Some(Err(error)) => Err(error.diagnostics.into_iter().map(failure).collect()),
+        None => Err(whole("this statement cannot be read as KDL")),
     }
+}
+
+/// Statements up to this many bytes are parsed where we are.
+const IN_PLACE: usize = 512;
+/// Stack for each byte of a longer statement: the parser goes a level deeper at every slip it recovers from, measured at
+/// up to 0.8 KiB a byte. The pages are touched only when they are needed.
+const STACK_A_BYTE: usize = 2048;
+
+/// Runs a parser where it cannot exhaust the stack; `None` should it panic, or when there is no memory for a stack.
+fn with_roomy_stack<T: Send>(bytes: usize, parse: impl FnOnce() -> T + Send) -> Option<T> {
+    if bytes <= IN_PLACE {
+        return catch_unwind(AssertUnwindSafe(parse)).ok();
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(bytes * STACK_A_BYTE);
+        thread.spawn_scoped(scope, parse).ok()?.join().ok()
+    })
 }
 
 /// Words that only v1 allows bare; a statement with one was meant as v1, and v1's complaint is the useful one.
@@ -120,31 +155,6 @@ fn looks_like_v1(chunk: &str) -> bool {
     [" true", " false", " null", "=true", "=false", "=null"]
         .iter()
         .any(|w| chunk.contains(w))
-}
-
-/// Runs a parser; should it panic, that is a finding like any other.
-fn guarded(
-    parse: impl FnOnce() -> Result<KdlDocument, KdlError> + std::panic::UnwindSafe,
-) -> Result<KdlDocument, Vec<Failure>> {
-    let whole = |message: &str| {
-        vec![Failure {
-            at: 0..usize::MAX,
-            message: message.to_owned(),
-            help: None,
-        }]
-    };
-    match catch_unwind(parse) {
-        Ok(Ok(document)) => Ok(document),
-        Ok(Err(error)) => {
-            let failures: Vec<Failure> = error.diagnostics.into_iter().map(failure).collect();
-            Err(if failures.is_empty() {
-                whole("this is not valid KDL")
-            } else {
-                failures
-            })
-        }
-        Err(_) => Err(whole("this statement cannot be read as KDL")),
-    }
 }
 
 fn failure(d: kdl::KdlDiagnostic) -> Failure {

@@ -10,7 +10,7 @@ use crate::{
     tree::{self, Entry, Node, Value},
 };
 
-/// Settings of panes and tabs.
+/// Settings of panes and tabs. The last seven of them are zellij's alone; ignoring them loses nothing.
 const SETTINGS: &[&str] = &[
     "name",
     "focus",
@@ -25,16 +25,6 @@ const SETTINGS: &[&str] = &[
     "kind",
     "edit",
     "stacked",
-    "expanded",
-    "hide_floating_panes",
-    "exclude_from_sync",
-    "default_fg",
-    "default_bg",
-    "contents_file",
-];
-
-/// Settings of zellij's that change nothing here and lose nothing.
-const HARMLESS: &[&str] = &[
     "expanded",
     "hide_floating_panes",
     "exclude_from_sync",
@@ -294,8 +284,7 @@ impl PaneReader<'_, '_> {
 
     fn pane(&mut self, node: &Node, cwd: Option<&str>) -> Option<Part> {
         let engine = setting(node, "kind").is_some_and(|e| e.value.word() != PaneSpec::TERMINAL);
-        let known: Vec<&str> = SETTINGS.iter().copied().collect();
-        check_settings(node, &known, "pane", self.report);
+        check_settings(node, SETTINGS, "pane", self.report);
         let size = self.size(node);
         let cwd = joined(cwd, self.text(node, "cwd"));
         if let Some(plugin) = node.children.iter().find(|c| c.name == "plugin") {
@@ -385,10 +374,6 @@ impl PaneReader<'_, '_> {
             let help = Some("a shell opens instead; command=\"vi\" with args does the same".to_owned());
             self.report
                 .warning(entry.span.clone(), "“edit” is not supported yet", help);
-        }
-        for name in HARMLESS.iter().chain(&["stacked", "split_direction"]) {
-            // Looked at only to be known; they say nothing about a single pane.
-            let _ = setting(node, name);
         }
     }
 

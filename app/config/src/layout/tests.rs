@@ -172,6 +172,38 @@ fn built_in_layouts_read_clean_and_have_a_shell() {
     assert_eq!(builtin_layout("none"), None);
 }
 
+/// The shapes of the layouts that zellij ships.
+#[test]
+fn bars_vanish_and_other_plugins_become_named_panes() {
+    let bars = r##"
+layout {
+    pane size=1 borderless=true {
+        plugin location="tab-bar"
+    }
+    pane
+    pane size=2 borderless=true {
+        plugin location="status-bar" {
+            classic true
+        }
+    }
+}"##;
+    assert_eq!(read(bars).tabs[0].root, pane(PaneSpec::default()));
+    let welcome = "layout {\n    pane borderless=true {\n        plugin location=\"welcome-screen\"\n    }\n}\n";
+    let loaded = load_layout(welcome, "welcome.kdl");
+    let Some(Node::Pane { spec, .. }) = loaded.layout.map(|l| l.tabs[0].root.clone()) else {
+        unreachable!()
+    };
+    assert_eq!(
+        (spec.kind.as_str(), spec.name.as_deref()),
+        ("plugin", Some("welcome-screen"))
+    );
+    assert!(
+        loaded.diagnostics[0]
+            .message
+            .contains("“welcome-screen” does not exist here")
+    );
+}
+
 #[test]
 fn panes_without_a_tab_share_one() {
     let two = split(
