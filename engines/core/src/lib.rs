@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod filter;
+pub mod fuzz;
 pub mod publish;
 pub mod record;
 pub mod stream;
@@ -14,7 +15,7 @@ pub mod time;
 pub mod units;
 
 pub use clock::{Clock, Cursor, Instant, RealClock, TimeCursor, VirtualClock};
-pub use filter::{Fields, Schema};
+pub use filter::{Fields, Filter, Schema};
 pub use publish::{Published, Wake, WakeGuard, Wakers};
 pub use record::{Key, Record, RecordBuilder, Severity, SourceId, Value, ValueRef};
 pub use time::{Mono, Now, Timestamp, When};
