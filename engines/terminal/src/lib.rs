@@ -17,5 +17,5 @@ pub use error::{SearchError, TerminalError};
 pub use event::{Modes, MouseEncoding, MouseWant, Palette, Progress, Rgb, Scheme, VtEvent};
 pub use keys::{KeyModes, ModifyOtherKeys, encode_key};
 pub use mouse::encode_mouse;
-pub use pty::{ExitStatus, Focus, More, SpawnSpec, Terminal, Turn, WRITE_QUEUE_MAX};
+pub use pty::{ExitStatus, Focus, More, SpawnSpec, Terminal, Turn, WRITE_QUEUE_MAX, kill_orphans, reap_orphans};
 pub use vt::{Case, Direction, Match, MatchCount, Pos, Query, QueryKind, SYNC_TIMEOUT, ScrollbackLimits, Shape, Vt};
