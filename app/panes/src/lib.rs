@@ -14,7 +14,7 @@ use qd_ui::Look;
 
 pub use copy::{CopyMode, copied_words};
 pub use engine::{Factories, FailedPane, TestKinds, panic_message};
-pub use terminal::{TerminalOptions, TerminalPane};
+pub use terminal::{CopyOnSelect, SearchDirection, TerminalOptions, TerminalPane, process_cwd};
 
 /// What a pane asks of the session.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -133,6 +133,16 @@ impl TerminalPane {
         self.term.write(bytes);
     }
 
+    /// Tells the program that its terminal goes away.
+    pub fn hang_up(&mut self) {
+        self.term.hangup();
+    }
+
+    /// Ends the program without asking it.
+    pub fn kill(&mut self) {
+        self.term.kill();
+    }
+
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Terminal {
@@ -427,8 +437,8 @@ impl Pane for TerminalPane {
                 self.term.paste(data);
             }
             InputEvent::Mouse(m) => return self.mouse(m),
-            InputEvent::FocusGained => self.term.focus(TermFocus::Gained),
-            InputEvent::FocusLost => self.term.focus(TermFocus::Lost),
+            InputEvent::FocusGained => self.term.focus(TermFocus::In),
+            InputEvent::FocusLost => self.term.focus(TermFocus::Out),
             InputEvent::Unknown(bytes) => self.term.write(bytes),
         }
         true

@@ -5,9 +5,10 @@ use std::{
     os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use qd_client::Exit;
+use qd_client::{Exit, Mouse, Options, Probe};
 use qd_config::Paths;
 use qd_proto::{ActionRequest, Attach, AttachMode, Purpose, ServerMsg, SessionInfo};
 use qd_server::{SocketDir, SocketError};
@@ -111,14 +112,21 @@ fn show(cli: &Cli, dir: &SocketDir, mut name: String, create: bool, exclusive: b
             }
             Err(e) => return Err(Failure::of(&e)),
         };
-        let options = qd_client::Options::from_config_file(&config_path);
-        let caps = qd_client::probe::from_env(&|k| std::env::var(k).ok(), cli.ascii);
+        let config = qd_config::load(&config_path).config;
+        let lookup = |k: &str| std::env::var(k).ok();
+        let mut caps = qd_client::probe::from_env(&lookup);
+        caps.ascii |= cli.ascii || config.ascii.is_on();
+        let options = Options {
+            escape: Duration::from_millis(config.escape_time_ms.into()),
+            mouse: if config.mouse.is_on() { Mouse::On } else { Mouse::Off },
+            probe: if qd_client::probe::may_ask(&lookup) { Probe::Ask } else { Probe::Trust },
+        };
         let hello = Attach {
-            size: qd_client::terminal_size().map_err(|e| Failure::of(&e))?,
+            size: qd_client::terminal_size(rustix::stdio::stdout()),
             caps,
             mode,
-            env: environment(),
-            tty: qd_client::terminal_name(),
+            env: config.update_environment.into_iter().map(|k| (std::env::var(&k).ok(), k)).map(|(v, k)| (k, v)).collect(),
+            tty: rustix::termios::ttyname(rustix::stdio::stdout(), Vec::new()).ok().map(|n| n.to_string_lossy().into_owned()),
             exclusive,
         };
         match qd_client::run(stream, hello, options).map_err(|e| Failure::of(&e))? {
@@ -138,12 +146,6 @@ fn show(cli: &Cli, dir: &SocketDir, mut name: String, create: bool, exclusive: b
             Exit::Failed(why) => return Err(Failure::failed(why)),
         }
     }
-}
-
-/// What a session refreshes at attach, by its own configuration; everything that could be on such a list is brought.
-fn environment() -> Vec<(String, Option<String>)> {
-    let loaded = paths().map(|p| qd_config::load(&p.config_file()).config.update_environment).unwrap_or_default();
-    loaded.into_iter().map(|k| { let v = std::env::var(&k).ok(); (k, v) }).collect()
 }
 
 /// Starts a server for a name. The socket listens before the server runs, so whoever connects next is served.

@@ -1,8 +1,8 @@
 //! Carrying actions out. An action from a key, the palette, the mouse, the `:` line or `qd action` is the same value and
 //! takes this one path: danger is asked about, the model decides, and what it hands back is done here.
 
-use qd_mux::{Action, ActionError, Effect, Extent, Format, Invocation, PaneId, TabId};
-use qd_panes::{Pane, PaneEvent, SearchDirection};
+use qd_mux::{Action, Effect, Extent, Format, Invocation, PaneId, TabId};
+use qd_panes::{PaneEvent, SearchDirection};
 use qd_proto::{ActionReply, ActionRequest, ServerMsg};
 use serde_json::json;
 
@@ -57,10 +57,10 @@ impl Session {
                     let lines = done
                         .output
                         .lines()
-                        .map(|l| qd_ui::Line { text: l.to_owned(), role: qd_ui::Role::Text })
+                        .map(|l| qd_ui::ViewerLine::new(l, qd_ui::Role::Text))
                         .collect();
                     let title = i.action.name().to_owned();
-                    self.open_overlay(Box::new(qd_ui::Viewer::new(&title, lines)), Purpose::Look);
+                    self.open_overlay(Box::new(qd_ui::Viewer::new(title, lines)), Purpose::Look);
                 }
                 true
             }
@@ -107,7 +107,7 @@ impl Session {
         let fail = |status: u8, e: String| ActionReply { status, output: String::new(), error: e };
         let mut i = match Invocation::parse(&r.words) {
             Ok(i) => i,
-            Err(e) => return fail(if matches!(e, ActionError::Refused(_)) { 1 } else { 2 }, e.to_string()),
+            Err(e) => return fail(2, e.to_string()),
         };
         let needs_cwd = |cwd: &Option<String>| cwd.as_ref().is_none_or(|c| !c.starts_with(['/', '~']));
         let fix = |cwd: &mut Option<String>| {

@@ -59,7 +59,9 @@ impl Session {
                 let light = caps.light != c.caps.light && caps.light.is_some();
                 c.set_caps(caps, &self.theme);
                 if light {
-                    self.theme = crate::settings::theme_of(&self.config, caps.light, &mut self.messages);
+                    if let Some(t) = crate::settings::theme_of(&self.config, caps.light, &mut self.messages) {
+                        self.theme = t;
+                    }
                     for c in self.clients.values_mut() {
                         c.set_theme(&self.theme);
                     }

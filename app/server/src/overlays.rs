@@ -4,9 +4,9 @@
 use std::time::UNIX_EPOCH;
 
 use qd_mux::{Action, Danger, Invocation, Mode, PaneId};
-use qd_panes::{Pane, SearchDirection};
+use qd_panes::SearchDirection;
 use qd_tty::Chord;
-use qd_ui::{Completion, Confirm, ConfirmKind, Line, Multi, Outcome, Overlay, PickItem, Picker, Prompt, Role, Submit, Viewer};
+use qd_ui::{Completion, Confirm, ConfirmKind, Multi, Outcome, Overlay, PickItem, Picker, Prompt, Role, Submit, Viewer, ViewerLine};
 
 use crate::{
     messages::Level,
@@ -67,13 +67,12 @@ impl Session {
 
     /// Shows a message for a while.
     pub(crate) fn toast(&mut self, level: Level, text: &str) {
-        let now = self.millis(std::time::Instant::now());
         let kind = match level {
-            Level::Info => qd_ui::ToastLevel::Info,
-            Level::Warn => qd_ui::ToastLevel::Warn,
-            Level::Error => qd_ui::ToastLevel::Error,
+            Level::Info => qd_ui::Level::Info,
+            Level::Warn => qd_ui::Level::Warn,
+            Level::Error => qd_ui::Level::Error,
         };
-        self.toasts.push(kind, text, now);
+        self.toasts.push(kind, text);
         self.touch_chrome();
     }
 
@@ -213,16 +212,19 @@ impl Session {
             qd_mux::registry()
                 .iter()
                 .filter(|c| c.name.starts_with(word))
-                .map(|c| Completion { text: c.name.to_owned(), doc: c.doc.to_owned() })
+                .map(|c| Completion { replace: 0..text.len(), text: c.name.to_owned(), doc: c.doc.to_owned() })
                 .collect()
         };
-        let p = Prompt::new(":", "", self.command_history.clone(), Box::new(complete));
+        let p = Prompt::new(":", "")
+            .with_history(self.command_history.clone())
+            .with_completer(Box::new(complete))
+            .with_enter("run");
         self.open_overlay(Box::new(p), Purpose::CommandLine);
     }
 
     pub(crate) fn open_help(&mut self) {
         let mut lines = Vec::new();
-        let mut push = |text: String, role: Role| lines.push(Line { text, role });
+        let mut push = |text: String, role: Role| lines.push(ViewerLine::new(text, role));
         if let Some(leader) = self.keymap.leader() {
             push(format!("Everything you type goes to the pane, but {leader}: that opens the menu."), Role::Text);
             push(format!("{leader} twice sends {leader} itself. / filters this page, q closes it."), Role::Text);
@@ -259,11 +261,11 @@ impl Session {
             let stamp = crate::messages::clock_text(secs);
             for (i, part) in m.text.lines().enumerate() {
                 let head = if i == 0 { stamp.as_str() } else { "        " };
-                lines.push(Line { text: format!("{head}  {part}"), role });
+                lines.push(ViewerLine::new(format!("{head}  {part}"), role));
             }
         }
         if self.messages.dropped() > 0 {
-            lines.insert(0, Line { text: format!("({} older messages are gone)", self.messages.dropped()), role: Role::TextDim });
+            lines.insert(0, ViewerLine::new(format!("({} older messages are gone)", self.messages.dropped()), Role::TextDim));
         }
         self.messages.mark_seen();
         self.open_overlay(Box::new(Viewer::new("messages", lines)), Purpose::Look);
@@ -337,7 +339,7 @@ impl Session {
             .map(|n| PickItem {
                 id: (*n).to_owned(),
                 label: (*n).to_owned(),
-                detail: if *n == self.theme.name { "in use".to_owned() } else { String::new() },
+                detail: if *n == self.theme.name() { "in use".to_owned() } else { String::new() },
                 group: String::new(),
                 keys: String::new(),
                 disabled: None,
@@ -345,18 +347,18 @@ impl Session {
                 score: 0,
             })
             .collect();
-        self.config.theme.clone_from(&self.theme.name);
+        self.config.theme = self.theme.name().to_owned();
         self.open_overlay(Box::new(Picker::new("themes", items, Multi::No)), Purpose::Theme);
     }
 
     /// The theme under the cursor of the theme picker is shown at once.
     fn preview_theme(&mut self) {
         let name = match self.overlays.last() {
-            Some(Open { overlay, purpose: Purpose::Theme }) => overlay.current(),
+            Some(Open { overlay, purpose: Purpose::Theme }) => overlay.current().map(str::to_owned),
             _ => None,
         };
         if let Some(name) = name
-            && name != self.theme.name
+            && name != self.theme.name()
         {
             let _ = self.set_theme(&name);
         }
@@ -384,26 +386,26 @@ impl Session {
     pub(crate) fn open_rename_pane(&mut self) {
         let Some(id) = self.model.focused() else { return };
         let old = self.model.pane(id).and_then(|p| p.name.clone()).unwrap_or_default();
-        let p = Prompt::new("pane name:", &old, Vec::new(), Box::new(|_: &str| Vec::new()));
+        let p = Prompt::new("pane name: ", &old).with_enter("rename");
         self.open_overlay(Box::new(p), Purpose::RenamePane(id));
     }
 
     pub(crate) fn open_rename_tab(&mut self) {
         let old = self.model.active_tab().map(|t| t.name.clone()).unwrap_or_default();
-        let p = Prompt::new("tab name:", &old, Vec::new(), Box::new(|_: &str| Vec::new()));
+        let p = Prompt::new("tab name: ", &old).with_enter("rename");
         self.open_overlay(Box::new(p), Purpose::RenameTab);
     }
 
     pub(crate) fn open_search_prompt(&mut self, id: PaneId, dir: SearchDirection) {
-        let label = if dir == SearchDirection::Older { "search back:" } else { "search:" };
-        let p = Prompt::new(label, "", Vec::new(), Box::new(|_: &str| Vec::new()));
+        let label = if dir == SearchDirection::Older { "search back: " } else { "search: " };
+        let p = Prompt::new(label, "").with_enter("search");
         self.open_overlay(Box::new(p), Purpose::Search(id, dir));
     }
 
     /// Asks for an action's argument.
     pub(crate) fn open_argument_prompt(&mut self, command: &'static qd_mux::Command) {
-        let label = command.args.first().map_or_else(|| command.name.to_owned(), |a| format!("{} {}:", command.name, a.name));
-        let p = Prompt::new(&label, "", Vec::new(), Box::new(|_: &str| Vec::new()));
+        let label = command.args.first().map_or_else(|| command.name.to_owned(), |a| format!("{} {}: ", command.name, a.name));
+        let p = Prompt::new(label, "").with_enter("run");
         self.open_overlay(Box::new(p), Purpose::Argument(command.name));
     }
 
@@ -412,7 +414,7 @@ impl Session {
         let text = String::from_utf8_lossy(&data);
         let first = text.lines().next().unwrap_or_default().chars().take(60).collect::<String>();
         let question = format!("Paste {} lines? The program did not ask for bracketed paste and may run them.", text.lines().count());
-        let c = Confirm::new(&question, &format!("It begins: {first}"), ConfirmKind::YesNo);
+        let c = Confirm::new(question, format!("It begins: {first}"), ConfirmKind::YesNo);
         self.open_overlay(Box::new(c), Purpose::Paste(id, data));
     }
 
@@ -428,7 +430,7 @@ impl Session {
             _ => ConfirmKind::YesNo,
         };
         let doc = qd_mux::command(i.action.name()).map_or("", |c| c.doc);
-        self.open_overlay(Box::new(Confirm::new(&what, doc, kind)), Purpose::Confirm(vec![i.clone()]));
+        self.open_overlay(Box::new(Confirm::new(what, doc, kind)), Purpose::Confirm(vec![i.clone()]));
         true
     }
 

@@ -62,8 +62,8 @@ impl Session {
         }
         if attached {
             sooner(IDLE_ATTACHED);
-            if let Some(ms) = self.toasts.next_expiry(self.millis(now)) {
-                sooner(Duration::from_millis(ms.max(1)));
+            if let Some(at) = self.toasts.next_expiry() {
+                sooner(Duration::from_millis(at.saturating_sub(self.millis(now)).max(1)));
             }
         }
         wait

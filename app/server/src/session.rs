@@ -72,6 +72,9 @@ pub enum ServeError {
     /// The system refused something the session cannot live without.
     #[error("the session's event loop failed: {0}")]
     Loop(#[from] io::Error),
+    /// Not even a built-in theme can be read.
+    #[error("none of the built-in themes can be read: this build is broken")]
+    Theme,
 }
 
 /// A pane with what the session keeps of it.
@@ -157,7 +160,7 @@ impl Session {
         let loaded = qd_config::load(&options.config_path);
         let now = Instant::now();
         let mut messages = Messages::new();
-        let theme = crate::settings::theme_of(&loaded.config, None, &mut messages);
+        let theme = crate::settings::theme_of(&loaded.config, None, &mut messages).ok_or(ServeError::Theme)?;
         let mut model = Model::new(&options.name, options.detached.unwrap_or(Size::new(80, 24)));
         if !loaded.config.pane_frames.is_on() {
             model.set_frames(qd_mux::Frames::Off);
@@ -441,7 +444,7 @@ impl Session {
         }
     }
 
-    fn unwatch(&mut self, id: PaneId) {
+    pub(crate) fn unwatch(&mut self, id: PaneId) {
         if let Some(s) = self.slots.get_mut(&id)
             && s.watched
         {
@@ -637,7 +640,7 @@ impl Session {
     /// What is due by the clock.
     fn tick(&mut self) {
         let now = Instant::now();
-        if self.toasts.expire(self.millis(now)) {
+        if self.toasts.expire(self.millis(now)) == qd_ui::Turnover::Gone {
             self.touch_all();
         }
         if now >= self.next_config_check && self.clients.values().any(Client::is_attached) {
@@ -686,7 +689,7 @@ impl Session {
         }
         for s in self.slots.values_mut() {
             if let Some(t) = s.pane.terminal() {
-                t.hangup();
+                t.hang_up();
             }
         }
         let deadline = Instant::now() + SHUTDOWN;

@@ -22,7 +22,7 @@ pub(crate) fn stamp(path: &Path) -> Option<SystemTime> {
 
 /// The theme to draw with: the light or dark one where the terminal told which it is, and the file of a person before
 /// the built-in one of that name.
-pub(crate) fn theme_of(config: &Config, light: Option<bool>, messages: &mut Messages) -> Theme {
+pub(crate) fn theme_of(config: &Config, light: Option<bool>, messages: &mut Messages) -> Option<Theme> {
     let name = match light {
         Some(true) => config.theme_light.as_ref(),
         Some(false) => config.theme_dark.as_ref(),
@@ -30,16 +30,19 @@ pub(crate) fn theme_of(config: &Config, light: Option<bool>, messages: &mut Mess
     }
     .unwrap_or(&config.theme);
     match find_theme(name) {
-        Ok(t) => t,
+        Ok(t) => Some(t),
         Err(text) => {
             messages.push(Level::Error, &text);
-            Theme::builtin("ansi16").unwrap_or_else(Theme::plain)
+            Theme::builtin("ansi16")
         }
     }
 }
 
-/// A theme by name.
-pub(crate) fn find_theme(name: &str) -> Result<Theme, String> {
+/// A theme by name: the person's file of that name, or a built-in one.
+///
+/// # Errors
+/// A sentence, when there is none, or its file is wrong.
+pub fn find_theme(name: &str) -> Result<Theme, String> {
     if let Ok(paths) = qd_config::Paths::from_env(&|k| std::env::var(k).ok()) {
         let file = paths.config_dir.join("themes").join(format!("{name}.toml"));
         if !name.contains('/')
@@ -117,7 +120,9 @@ impl Session {
         self.hints = self.config.hints;
         self.env.set_updates(self.config.update_environment.clone());
         let light = self.clients.values().find_map(|c| c.caps.light);
-        self.theme = theme_of(&self.config, light, &mut self.messages);
+        if let Some(t) = theme_of(&self.config, light, &mut self.messages) {
+            self.theme = t;
+        }
         for c in self.clients.values_mut() {
             c.set_theme(&self.theme);
         }

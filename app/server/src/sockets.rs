@@ -184,24 +184,22 @@ impl SocketDir {
         Claim { listener, lock: Some(lock), socket: self.socket(name), lock_path: self.lock_path(name) }
     }
 
-    /// Connects to a session and exchanges greetings. A dead server's socket is removed.
+    /// Connects to a session, without a word. A dead server's socket is removed.
     ///
     /// # Errors
-    /// [`SocketError::Missing`] when no server answers; a version mismatch names both.
+    /// [`SocketError::Missing`] when no server listens.
     pub fn connect(&self, name: &str) -> Result<UnixStream, SocketError> {
         check_name(name)?;
         let path = self.socket(name);
-        let mut stream = match UnixStream::connect(&path) {
-            Ok(s) => s,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(SocketError::Missing(name.to_owned())),
+        match UnixStream::connect(&path) {
+            Ok(s) => Ok(s),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(SocketError::Missing(name.to_owned())),
             Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
                 self.sweep(name);
-                return Err(SocketError::Missing(name.to_owned()));
+                Err(SocketError::Missing(name.to_owned()))
             }
-            Err(e) => return Err(io_at("could not connect to", &path)(e)),
-        };
-        greet(&mut stream)?;
-        Ok(stream)
+            Err(e) => Err(io_at("could not connect to", &path)(e)),
+        }
     }
 
     /// Removes a dead server's files, if it is dead.
@@ -240,9 +238,10 @@ impl SocketDir {
     /// Asks a session one thing and waits for the answer.
     ///
     /// # Errors
-    /// When it cannot be reached, or goes away before it answers.
+    /// When it cannot be reached, or goes away before it answers; a version mismatch names both.
     pub fn ask(&self, name: &str, purpose: Purpose) -> Result<ServerMsg, SocketError> {
         let mut stream = self.connect(name)?;
+        greet(&mut stream)?;
         qd_proto::write_msg(&mut stream, &ClientMsg::Open(purpose))?;
         qd_proto::read_msg(&mut stream)?.ok_or_else(|| SocketError::Missing(name.to_owned()))
     }
