@@ -93,7 +93,12 @@ impl TabItem {
         } else {
             Role::TabInactive
         });
-        let start = pen.put(" ", style);
+        // On the last few columns the number is all there is.
+        let start = if pen.room() >= 3 {
+            pen.put(" ", style)
+        } else {
+            Rect::new(pen.x, pen.y(), 0, 1)
+        };
         pen.put(&self.index.to_string(), style);
         let shown = look.text(&self.name);
         let shown = fit(&shown, name, look.marks().ellipsis);
@@ -145,7 +150,7 @@ impl TabBar<'_> {
         }
         let plan = Plan::new(self.tabs, active, pen.room().into(), look);
         let dim = look.style(Role::TabInactive);
-        if let Some(hidden) = plan.range.start.checked_sub(1) {
+        if let Some(hidden) = plan.range.start.checked_sub(1).filter(|_| pen.room() >= 5) {
             let rect = pen.put(look.marks().more_left, dim);
             hits.push(Hit {
                 rect,

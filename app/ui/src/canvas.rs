@@ -128,6 +128,11 @@ impl<'f> Pen<'f> {
         }
     }
 
+    /// The row it draws on.
+    pub(crate) const fn y(&self) -> u16 {
+        self.y
+    }
+
     /// How many columns are left.
     pub(crate) const fn room(&self) -> u16 {
         self.end.saturating_sub(self.x)

@@ -10,8 +10,10 @@ use super::PickItem;
 
 /// What a match in the label is worth more than one that needs the detail as well.
 const LABEL_BONUS: u32 = 40;
-/// The most that having been chosen before is worth: less than one well-placed character.
-const FRECENCY_CAP: u32 = 24;
+/// What it is worth that a query is a whole label.
+const WHOLE_BONUS: u32 = 64;
+/// The most that having been chosen before is worth: about one character that matches.
+const FRECENCY_CAP: u32 = 16;
 
 /// A row that matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,12 @@ impl Ranker {
             if let Some((score, label, detail)) = self.one(&pattern, it) {
                 // Each doubling of use is worth the same, up to the cap.
                 let used = (it.score.saturating_add(1).ilog2() * 4).min(FRECENCY_CAP);
-                found.push((score + used, Ranked { item, label, detail }));
+                let whole = if it.label.eq_ignore_ascii_case(query.trim()) {
+                    WHOLE_BONUS
+                } else {
+                    0
+                };
+                found.push((score + used + whole, Ranked { item, label, detail }));
             }
         }
         let stuck = |r: &Ranked| items.get(r.item).is_some_and(|i| i.disabled.is_some());
