@@ -82,7 +82,10 @@ impl Scanner<'_> {
             self.at += c.len_utf8();
             match c {
                 '\\' => self.continue_line(),
-                '\r' if self.rest().starts_with('\n') => {}
+                '\r' if self.rest().starts_with('\n') => {
+                    self.at += 1;
+                    return Token::Newline;
+                }
                 c if is_newline(c) => return Token::Newline,
                 c if c.is_whitespace() || c == '\u{feff}' => {}
                 ';' => return Token::Semicolon,
@@ -277,5 +280,70 @@ fn finish(start: Option<usize>, end: usize, nest: Nest, found: &mut Vec<Range<us
         report.error(start..start + 1, message, None);
     } else {
         found.push(start..end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cut(text: &str) -> Vec<&str> {
+        let mut report = Report::new("t", text);
+        let found = statements(text, &mut report);
+        assert!(report.finish().is_empty(), "{text}");
+        found.into_iter().map(|span| &text[span]).collect()
+    }
+
+    #[test]
+    fn statements_end_at_line_breaks_and_semicolons_outside_everything() {
+        for (text, expected) in [
+            ("a 1; b\nc", vec!["a 1", "b", "c"]),
+            ("a { b; c\n d }\ne", vec!["a { b; c\n d }", "e"]),
+            ("a \";\\\"\n\" ; b", vec!["a \";\\\"\n\" ", "b"]),
+            (
+                "a #\"x\"y;\"# \n b r#\"\";\"#;c",
+                vec!["a #\"x\"y;\"# ", "b r#\"\";\"#", "c"],
+            ),
+            ("a \"\"\"\n ;\"\n \"\"\"\nb", vec!["a \"\"\"\n ;\"\n \"\"\"", "b"]),
+            ("a \\ // on\n b; c", vec!["a \\ // on\n b", "c"]),
+            ("// a; b\n/* c\n /* d; */ */ e", vec!["e"]),
+            ("/- a { b; }\nc", vec!["/- a { b; }", "c"]),
+            ("/-\n a; b", vec!["/-\n a", "b"]),
+            ("a http://x; b", vec!["a http://x; b"]),
+            ("\u{feff}a\r\nb\u{85}c", vec!["a", "b", "c"]),
+        ] {
+            assert_eq!(cut(text), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// A document that the parser takes whole is cut into statements that give the same nodes.
+        #[test]
+        fn cutting_changes_nothing_that_is_valid(
+            text in "(a|b-c|\"x;\\{\"|#\"y\n\"#|k=1|#true| | |\n|;|\\{|\\}|;\\}|/-|//z\n|/\\*;\\*/|\\\\\n|1.5|\\(t\\)a){0,16}",
+        ) {
+            let Ok(whole) = kdl::KdlDocument::parse_v2(&text) else { return Ok(()) };
+            let mut report = Report::new("t", &text);
+            let spans = statements(&text, &mut report);
+            if report.has_errors() {
+                let refused = report.finish();
+                prop_assert!(refused[0].message.contains("/-"), "{:?}: {:?}", text, refused);
+                return Ok(());
+            }
+            let names = |d: &kdl::KdlDocument| -> Vec<String> {
+                d.nodes().iter().map(|n| format!("{} {} {:?}", n.name().value(), n.entries().len(), n.children().map(|c| c.nodes().len()))).collect()
+            };
+            let mut cut = Vec::new();
+            for span in spans {
+                let part = kdl::KdlDocument::parse_v2(&text[span.clone()]);
+                prop_assert!(part.is_ok(), "{:?} has {:?}", text, &text[span]);
+                cut.extend(part.iter().flat_map(names));
+            }
+            prop_assert_eq!(cut, names(&whole), "{:?}", text);
+        }
     }
 }
