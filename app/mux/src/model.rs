@@ -325,11 +325,17 @@ impl Model {
     fn make_pane(&mut self, spec: &PaneSpec) -> PaneId {
         let id = PaneId(self.next_pane);
         self.next_pane = self.next_pane.saturating_add(1);
+        // A command without words is none.
+        let command = spec.command.clone().filter(|argv| !argv.is_empty());
+        let spec = PaneSpec {
+            command,
+            ..spec.clone()
+        };
         let info = PaneInfo {
             id,
             title: clean(&spec.fallback_title()),
             name: clean_name(spec.name.as_deref()),
-            spec: spec.clone(),
+            spec,
             state: PaneState::Running,
             home: Mode::Raw,
         };

@@ -7,7 +7,6 @@ use std::sync::LazyLock;
 
 use crate::{action::Action, error::ActionError, parse::Given};
 
-#[path = "registry_table.rs"]
 mod table;
 
 /// Where an action stands in menus and manuals.
