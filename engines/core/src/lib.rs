@@ -18,5 +18,7 @@ pub use clock::{Clock, Cursor, Instant, RealClock, TimeCursor, VirtualClock};
 pub use filter::{Fields, Filter, Schema};
 pub use publish::{Published, Wake, WakeGuard, Wakers};
 pub use record::{Key, Record, RecordBuilder, Severity, SourceId, Value, ValueRef};
+pub use stream::{Counters, Hub, Overflow, Receiver, Sender};
+pub use supervise::{Context, Engine, EngineHandle, EngineState, Handle, Health, Policy, Supervisor};
 pub use time::{Mono, Now, Timestamp, When};
 pub use units::{Bytes, HumanDuration, Number, UnitError, parse_duration};

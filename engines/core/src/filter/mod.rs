@@ -29,6 +29,8 @@ mod display;
 mod fields;
 mod needle;
 mod parse;
+#[cfg(test)]
+mod properties;
 mod scan;
 mod schema;
 #[cfg(test)]

@@ -386,12 +386,12 @@ impl Parser<'_> {
         }
     }
 
-    /// What follows the dots of a range.
+    /// What follows the dots of a range; a parenthesis there is text, as it is inside a word.
     fn high(&mut self) -> Parsed<Option<String>> {
-        if scan::boundary(self.text, self.at) {
-            Ok(None)
-        } else {
-            self.operand().map(Some)
+        match self.peek() {
+            None | Some(')') => Ok(None),
+            Some(c) if c.is_whitespace() => Ok(None),
+            Some(_) => self.operand().map(Some),
         }
     }
 

@@ -320,7 +320,7 @@ async fn helpers_take_the_engine_down_with_them() {
             },
         );
         running(&handle).await;
-        let _ = handle.call(order).unwrap();
+        drop(handle.call(order).unwrap());
         let state = handle
             .wait_state(|s| matches!(s, EngineState::Crashed(_)))
             .await
@@ -343,7 +343,7 @@ async fn it_stops_when_asked_and_rests() {
     assert_eq!(config.drained.load(Ordering::SeqCst), 1);
     handle.restart();
     running(&handle).await;
-    let _ = handle.call(Order::Finish).unwrap();
+    drop(handle.call(Order::Finish).unwrap());
     let state = handle
         .wait_state(|s| matches!(s, EngineState::Stopped(_)))
         .await
