@@ -77,7 +77,11 @@ impl CopyMode {
     #[must_use]
     pub fn selection(&self) -> Option<(Pos, Pos, Shape)> {
         let (a, shape) = self.anchor?;
-        let (a, b) = if a <= self.cursor { (a, self.cursor) } else { (self.cursor, a) };
+        let (a, b) = if a <= self.cursor {
+            (a, self.cursor)
+        } else {
+            (self.cursor, a)
+        };
         Some((a, b, shape))
     }
 
@@ -109,20 +113,30 @@ impl CopyMode {
                 .to_owned(),
             );
         }
-        if parts.is_empty() { "copy".to_owned() } else { parts.join(" \u{b7} ") }
+        if parts.is_empty() {
+            "copy".to_owned()
+        } else {
+            parts.join(" \u{b7} ")
+        }
     }
 
     /// Sets what is searched for; the case and kind switches stay.
     pub fn set_query(&mut self, text: &str, direction: SearchDirection) {
         self.direction = direction;
-        self.query = Some(Query { text: text.to_owned(), case: self.case, kind: self.kind });
+        self.query = Some(Query {
+            text: text.to_owned(),
+            case: self.case,
+            kind: self.kind,
+        });
         self.count = None;
         self.current = None;
     }
 
     /// Goes to the next match in `direction`, round the ends.
     pub(crate) fn search_again(&mut self, vt: &mut Vt, direction: SearchDirection) -> Result<(), String> {
-        let Some(q) = self.query.clone() else { return Err("nothing was searched for yet: / searches".to_owned()) };
+        let Some(q) = self.query.clone() else {
+            return Err("nothing was searched for yet: / searches".to_owned());
+        };
         let dir = match direction {
             SearchDirection::Older => qd_terminal::Direction::Backward,
             SearchDirection::Newer => qd_terminal::Direction::Forward,
@@ -132,7 +146,10 @@ impl CopyMode {
         }
         let wrap_from = match direction {
             SearchDirection::Older => last_pos(vt),
-            SearchDirection::Newer => Pos { line: vt.first_line(), col: 0 },
+            SearchDirection::Newer => Pos {
+                line: vt.first_line(),
+                col: 0,
+            },
         };
         let mut found = vt.search(&q, self.cursor, dir).map_err(|e| e.to_string())?;
         if found.is_none() {
@@ -174,7 +191,13 @@ impl CopyMode {
 
     fn vertical(&mut self, lines: i64, vt: &mut Vt) {
         let line = self.cursor.line.saturating_add_signed(lines);
-        self.go(Pos { line, col: self.want_col }, vt);
+        self.go(
+            Pos {
+                line,
+                col: self.want_col,
+            },
+            vt,
+        );
     }
 
     fn horizontal(&mut self, to: Pos, vt: &mut Vt) {
@@ -195,7 +218,10 @@ impl CopyMode {
         let rows = i64::from(vt.size().rows.max(1));
         let at = self.cursor;
         let top = vt.view_top_line();
-        let screen = |row: i64| Pos { line: top.saturating_add_signed(row), col: 0 };
+        let screen = |row: i64| Pos {
+            line: top.saturating_add_signed(row),
+            col: 0,
+        };
         match op {
             CopyOp::Left => self.horizontal(step_left(vt, at), vt),
             CopyOp::Right => self.horizontal(step_right(vt, at), vt),
@@ -204,9 +230,27 @@ impl CopyMode {
             CopyOp::WordLeft => self.horizontal(word_left(vt, at), vt),
             CopyOp::WordRight => self.horizontal(word_right(vt, at), vt),
             CopyOp::LineStart => self.horizontal(Pos { line: at.line, col: 0 }, vt),
-            CopyOp::LineEnd => self.horizontal(Pos { line: at.line, col: line_end(vt, at.line) }, vt),
-            CopyOp::Top => self.horizontal(Pos { line: vt.first_line(), col: 0 }, vt),
-            CopyOp::Bottom => self.horizontal(Pos { line: last_pos(vt).line, col: 0 }, vt),
+            CopyOp::LineEnd => self.horizontal(
+                Pos {
+                    line: at.line,
+                    col: line_end(vt, at.line),
+                },
+                vt,
+            ),
+            CopyOp::Top => self.horizontal(
+                Pos {
+                    line: vt.first_line(),
+                    col: 0,
+                },
+                vt,
+            ),
+            CopyOp::Bottom => self.horizontal(
+                Pos {
+                    line: last_pos(vt).line,
+                    col: 0,
+                },
+                vt,
+            ),
             CopyOp::ScreenTop => self.horizontal(screen(0), vt),
             CopyOp::ScreenMiddle => self.horizontal(screen(rows / 2), vt),
             CopyOp::ScreenBottom => self.horizontal(screen(rows - 1), vt),
@@ -246,15 +290,28 @@ impl CopyMode {
                 self.requery();
             }
             CopyOp::ToggleRegex => {
-                self.kind = if self.kind == QueryKind::Regex { QueryKind::Literal } else { QueryKind::Regex };
+                self.kind = if self.kind == QueryKind::Regex {
+                    QueryKind::Literal
+                } else {
+                    QueryKind::Regex
+                };
                 self.requery();
             }
             CopyOp::PreviousPrompt => {
-                let line = vt.prompts().into_iter().rev().find(|l| *l < at.line).ok_or("no prompt above")?;
+                let line = vt
+                    .prompts()
+                    .into_iter()
+                    .rev()
+                    .find(|l| *l < at.line)
+                    .ok_or("no prompt above")?;
                 self.horizontal(Pos { line, col: 0 }, vt);
             }
             CopyOp::NextPrompt => {
-                let line = vt.prompts().into_iter().find(|l| *l > at.line).ok_or("no prompt below")?;
+                let line = vt
+                    .prompts()
+                    .into_iter()
+                    .find(|l| *l > at.line)
+                    .ok_or("no prompt below")?;
                 self.horizontal(Pos { line, col: 0 }, vt);
             }
             CopyOp::Cancel => {
@@ -278,7 +335,10 @@ impl CopyMode {
 
 fn last_pos(vt: &Vt) -> Pos {
     let line = vt.screen_top_line() + u64::from(vt.size().rows.max(1)) - 1;
-    Pos { line, col: vt.size().cols.saturating_sub(1) }
+    Pos {
+        line,
+        col: vt.size().cols.saturating_sub(1),
+    }
 }
 
 /// The characters of a line with the column each begins at.
@@ -296,17 +356,27 @@ fn columns(vt: &Vt, line: u64) -> Vec<(u16, char)> {
 }
 
 fn line_end(vt: &Vt, line: u64) -> u16 {
-    columns(vt, line).iter().rev().find(|(_, c)| !c.is_whitespace()).map_or(0, |(col, _)| *col)
+    columns(vt, line)
+        .iter()
+        .rev()
+        .find(|(_, c)| !c.is_whitespace())
+        .map_or(0, |(col, _)| *col)
 }
 
 fn step_left(vt: &Vt, at: Pos) -> Pos {
     let col = columns(vt, at.line).iter().rev().map(|(c, _)| *c).find(|c| *c < at.col);
-    Pos { line: at.line, col: col.unwrap_or(at.col.saturating_sub(1)) }
+    Pos {
+        line: at.line,
+        col: col.unwrap_or(at.col.saturating_sub(1)),
+    }
 }
 
 fn step_right(vt: &Vt, at: Pos) -> Pos {
     let col = columns(vt, at.line).iter().map(|(c, _)| *c).find(|c| *c > at.col);
-    Pos { line: at.line, col: col.unwrap_or(at.col.saturating_add(1)) }
+    Pos {
+        line: at.line,
+        col: col.unwrap_or(at.col.saturating_add(1)),
+    }
 }
 
 /// What kind of character it is, for words: blank, part of a word, or a sign.
@@ -333,14 +403,23 @@ fn word_right(vt: &Vt, at: Pos) -> Pos {
             j += 1;
         }
         if let Some((col, _)) = cols.get(j) {
-            return Pos { line: at.line, col: *col };
+            return Pos {
+                line: at.line,
+                col: *col,
+            };
         }
     }
     if at.line >= last_pos(vt).line {
         return at;
     }
-    let first = columns(vt, at.line + 1).iter().find(|(_, c)| class(*c) != 0).map_or(0, |(c, _)| *c);
-    Pos { line: at.line + 1, col: first }
+    let first = columns(vt, at.line + 1)
+        .iter()
+        .find(|(_, c)| class(*c) != 0)
+        .map_or(0, |(c, _)| *c);
+    Pos {
+        line: at.line + 1,
+        col: first,
+    }
 }
 
 fn word_left(vt: &Vt, at: Pos) -> Pos {
@@ -353,23 +432,44 @@ fn word_left(vt: &Vt, at: Pos) -> Pos {
         if at.col > 0 || at.line <= vt.first_line() {
             return Pos { line: at.line, col: 0 };
         }
-        return Pos { line: at.line - 1, col: line_end(vt, at.line - 1) };
+        return Pos {
+            line: at.line - 1,
+            col: line_end(vt, at.line - 1),
+        };
     }
     let k = class(cols[i - 1].1);
     while i > 0 && class(cols[i - 1].1) == k {
         i -= 1;
     }
-    Pos { line: at.line, col: cols[i].0 }
+    Pos {
+        line: at.line,
+        col: cols[i].0,
+    }
 }
 
 /// The ends of the word at a place (the place itself, where there is none).
 pub(crate) fn word_at(vt: &Vt, at: Pos) -> (Pos, Pos) {
     let cols = columns(vt, at.line);
-    let Some(i) = cols.iter().rposition(|(c, _)| *c <= at.col) else { return (at, at) };
+    let Some(i) = cols.iter().rposition(|(c, _)| *c <= at.col) else {
+        return (at, at);
+    };
     let k = class(cols[i].1);
     let start = cols[..i].iter().rposition(|(_, c)| class(*c) != k).map_or(0, |p| p + 1);
-    let end = cols[i..].iter().position(|(_, c)| class(*c) != k).map_or(cols.len(), |p| i + p) - 1;
-    (Pos { line: at.line, col: cols[start].0 }, Pos { line: at.line, col: cols[end].0 })
+    let end = cols[i..]
+        .iter()
+        .position(|(_, c)| class(*c) != k)
+        .map_or(cols.len(), |p| i + p)
+        - 1;
+    (
+        Pos {
+            line: at.line,
+            col: cols[start].0,
+        },
+        Pos {
+            line: at.line,
+            col: cols[end].0,
+        },
+    )
 }
 
 /// How a copied text is announced: its size in lines and characters.
@@ -377,5 +477,9 @@ pub(crate) fn word_at(vt: &Vt, at: Pos) -> (Pos, Pos) {
 pub fn copied_words(text: &str) -> String {
     let lines = text.lines().count();
     let chars = text.chars().count();
-    if lines > 1 { format!("copied {lines} lines") } else { format!("copied {chars} characters") }
+    if lines > 1 {
+        format!("copied {lines} lines")
+    } else {
+        format!("copied {chars} characters")
+    }
 }

@@ -47,7 +47,10 @@ impl Factories {
         if tests == TestKinds::Offered {
             let make: Make = Box::new(|supervisor, wake, spec, size| {
                 let source = SourceId::new(spec.name.as_deref().unwrap_or("test"));
-                let policy = Policy { restart: Restart::Never, ..Policy::default() };
+                let policy = Policy {
+                    restart: Restart::Never,
+                    ..Policy::default()
+                };
                 let handle = supervisor
                     .start::<TestEngine>(source, (), policy)
                     .map_err(|e| Refused(e.to_string()))?;
@@ -55,14 +58,23 @@ impl Factories {
             });
             kinds.insert("test", ("counts, and crashes on p (engine) and d (drawing)", make));
         }
-        Self { kinds, wake, engines: OnceLock::new() }
+        Self {
+            kinds,
+            wake,
+            engines: OnceLock::new(),
+        }
     }
 
     /// The kinds with what they are, the terminal first.
     #[must_use]
     pub fn kinds(&self) -> Vec<(String, String)> {
-        let own = self.kinds.iter().map(|(k, (doc, _))| ((*k).to_owned(), (*doc).to_owned()));
-        std::iter::once(("terminal".to_owned(), "a shell".to_owned())).chain(own).collect()
+        let own = self
+            .kinds
+            .iter()
+            .map(|(k, (doc, _))| ((*k).to_owned(), (*doc).to_owned()));
+        std::iter::once(("terminal".to_owned(), "a shell".to_owned()))
+            .chain(own)
+            .collect()
     }
 
     /// Opens a pane of the kind that `spec` names.
@@ -72,7 +84,11 @@ impl Factories {
     pub fn make(&self, spec: &PaneSpec, size: Size) -> Result<Box<dyn Pane>, Refused> {
         let Some((_, make)) = self.kinds.get(spec.kind.as_str()) else {
             let known: Vec<String> = self.kinds().into_iter().map(|(k, _)| k).collect();
-            return Err(Refused(format!("there is no pane of kind \u{201c}{}\u{201d}; there are: {}", spec.kind, known.join(", "))));
+            return Err(Refused(format!(
+                "there is no pane of kind \u{201c}{}\u{201d}; there are: {}",
+                spec.kind,
+                known.join(", ")
+            )));
         };
         let (_, supervisor) = self.engines()?;
         make(supervisor, Arc::clone(&self.wake), spec, size)
@@ -100,28 +116,44 @@ impl Factories {
     }
 }
 
-/// A pane whose engine could not be started: it says why.
-pub struct FailedPane {
+/// A pane that runs nothing: what it should run could not be started, or waits to be. It says why, and Enter tries.
+pub struct IdlePane {
     kind: String,
-    why: String,
+    text: String,
+    waits: bool,
 }
 
-impl FailedPane {
-    /// A pane of `kind` that could not be opened.
+impl IdlePane {
+    /// A pane of `kind` that could not be opened, and why.
     #[must_use]
-    pub fn new(kind: &str, why: &str) -> Self {
-        Self { kind: kind.to_owned(), why: why.to_owned() }
+    pub fn failed(kind: &str, why: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            text: why.to_owned(),
+            waits: false,
+        }
+    }
+
+    /// A pane whose command waits for Enter.
+    #[must_use]
+    pub fn waiting(kind: &str, command: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            text: format!("Waiting to run: {command}"),
+            waits: true,
+        }
     }
 }
 
-impl Pane for FailedPane {
+impl Pane for IdlePane {
     fn kind(&self) -> &str {
         &self.kind
     }
 
     fn draw(&mut self, frame: &mut Frame, area: Rect, look: &Look, _focus: Focus) -> Cursor {
         frame.fill(area, Cell::BLANK);
-        put_wrapped(frame, area, &self.why, look.style(Role::TextError));
+        let role = if self.waits { Role::Text } else { Role::TextError };
+        put_wrapped(frame, area, &self.text, look.style(role));
         None
     }
 
@@ -132,11 +164,16 @@ impl Pane for FailedPane {
     }
 
     fn act(&mut self, _action: &Action) -> Result<(), Refused> {
-        Err(Refused("the pane could not be opened".to_owned()))
+        Err(Refused("nothing runs in this pane".to_owned()))
     }
 
     fn status(&self) -> String {
-        "not started \u{b7} Enter tries again \u{b7} Ctrl-c closes".to_owned()
+        let (state, verb) = if self.waits {
+            ("waiting", "runs it")
+        } else {
+            ("not started", "tries again")
+        };
+        format!("{state} \u{b7} Enter {verb} \u{b7} Ctrl-c closes")
     }
 
     fn events(&mut self) -> Vec<PaneEvent> {
@@ -144,7 +181,7 @@ impl Pane for FailedPane {
     }
 
     fn restart(&mut self) -> Result<(), Refused> {
-        Err(Refused(self.why.clone()))
+        Err(Refused(self.text.clone()))
     }
 
     fn is_dead(&self) -> bool {
@@ -152,7 +189,7 @@ impl Pane for FailedPane {
     }
 
     fn screen_text(&self) -> String {
-        format!("{}\n", self.why)
+        format!("{}\n", self.text)
     }
 }
 
@@ -246,7 +283,11 @@ struct TestPane {
 impl TestPane {
     fn new(handle: EngineHandle<TestEngine>, wake: Wake, _size: Size) -> Self {
         let guard = handle.on_change(wake);
-        Self { handle, panic_in_draw: false, _guard: guard }
+        Self {
+            handle,
+            panic_in_draw: false,
+            _guard: guard,
+        }
     }
 
     fn text(&self) -> String {

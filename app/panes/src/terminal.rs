@@ -7,7 +7,7 @@ use std::{os::fd::BorrowedFd, path::PathBuf, time::Instant};
 use qd_frame::Frame;
 use qd_mux::{Action, CopyOp};
 use qd_terminal::{ExitStatus, Focus as TermFocus, More, Pos, Query, Shape, SpawnSpec, Terminal, Turn, VtEvent};
-use qd_tty::{Attrs, Cell, InputEvent, MouseButton, MouseEvent, MouseKind, Mods, Rect, Size};
+use qd_tty::{Attrs, Cell, InputEvent, Mods, MouseButton, MouseEvent, MouseKind, Rect, Size};
 use qd_ui::{Look, Role, pane_frame::Scroll};
 
 use crate::{CopyMode, Cursor, Focus, Pane, PaneEvent, Refused, copy::Outcome};
@@ -80,7 +80,10 @@ impl TerminalPane {
 
     /// Reads what the program has written, at most about `budget` bytes.
     pub fn read_turn(&mut self, budget: usize) -> Turn {
-        let turn = self.term.read_turn(budget).unwrap_or(Turn { bytes: 0, more: More::Eof });
+        let turn = self.term.read_turn(budget).unwrap_or(Turn {
+            bytes: 0,
+            more: More::Eof,
+        });
         if turn.bytes > 0 {
             self.collect();
         }
@@ -159,7 +162,9 @@ impl TerminalPane {
     pub fn enter_copy(&mut self) {
         if self.copy.is_none() {
             let vt = self.term.vt();
-            let (x, y) = vt.cursor().map_or((0, self.size.rows.saturating_sub(1)), |(x, y, _)| (x, y));
+            let (x, y) = vt
+                .cursor()
+                .map_or((0, self.size.rows.saturating_sub(1)), |(x, y, _)| (x, y));
             let line = vt.view_top_line() + u64::from(y);
             self.copy = Some(CopyMode::new(Pos { line, col: x }, self.last_query.clone()));
         }
@@ -178,7 +183,9 @@ impl TerminalPane {
     #[must_use]
     pub fn paste_needs_confirmation(&self, text: &[u8]) -> bool {
         let body = text.strip_suffix(b"\n").unwrap_or(text);
-        self.exit.is_none() && !self.term.vt().modes().bracketed_paste && body.iter().any(|b| matches!(b, b'\n' | b'\r'))
+        self.exit.is_none()
+            && !self.term.vt().modes().bracketed_paste
+            && body.iter().any(|b| matches!(b, b'\n' | b'\r'))
     }
 
     /// Starts a search from copy mode or from the newest line; enters copy mode.
@@ -201,7 +208,13 @@ impl TerminalPane {
         if let Some(c) = &self.copy {
             return c.selection();
         }
-        self.selection.map(|s| if s.anchor <= s.head { (s.anchor, s.head, s.shape) } else { (s.head, s.anchor, s.shape) })
+        self.selection.map(|s| {
+            if s.anchor <= s.head {
+                (s.anchor, s.head, s.shape)
+            } else {
+                (s.head, s.anchor, s.shape)
+            }
+        })
     }
 
     fn selected_text(&self) -> Option<String> {
@@ -215,7 +228,10 @@ impl TerminalPane {
         if !bypass && self.exit.is_none() && self.copy.is_none() && self.term.mouse(m) {
             return true;
         }
-        let at = Pos { line: self.term.vt().view_top_line() + u64::from(m.row), col: m.col };
+        let at = Pos {
+            line: self.term.vt().view_top_line() + u64::from(m.row),
+            col: m.col,
+        };
         match m.kind {
             MouseKind::WheelUp => self.term.vt_mut().scroll_by(WHEEL_LINES),
             MouseKind::WheelDown => self.term.vt_mut().scroll_by(-WHEEL_LINES),
@@ -231,7 +247,9 @@ impl TerminalPane {
                 }
             }
             MouseKind::Release(MouseButton::Left) => {
-                let click = self.selection.is_some_and(|s| s.anchor == s.head && s.shape == Shape::Stream);
+                let click = self
+                    .selection
+                    .is_some_and(|s| s.anchor == s.head && s.shape == Shape::Stream);
                 if click {
                     self.selection = None;
                 } else if self.options.copy_on_select == CopyOnSelect::Yes
@@ -279,9 +297,10 @@ impl TerminalPane {
                 let (from, to) = match shape {
                     Shape::Line => (0, area.w),
                     Shape::Block => (a.col.min(b.col), a.col.max(b.col) + 1),
-                    Shape::Stream => {
-                        (if line == a.line { a.col } else { 0 }, if line == b.line { b.col + 1 } else { area.w })
-                    }
+                    Shape::Stream => (
+                        if line == a.line { a.col } else { 0 },
+                        if line == b.line { b.col + 1 } else { area.w },
+                    ),
                 };
                 let (from, to) = (from.min(area.w), to.min(area.w));
                 frame.restyle(Rect::new(area.x + from, area.y + y, to - from, 1), |c| {
@@ -314,7 +333,9 @@ impl TerminalPane {
         match copy.apply(op, self.term.vt_mut()).map_err(Refused)? {
             Outcome::Stay => {}
             Outcome::Prompt(direction) => {
-                self.events.push(PaneEvent::SearchPrompt { back: direction == SearchDirection::Older });
+                self.events.push(PaneEvent::SearchPrompt {
+                    back: direction == SearchDirection::Older,
+                });
             }
             Outcome::Yank(text) => {
                 self.events.push(PaneEvent::Copied(text));
@@ -375,7 +396,10 @@ impl Pane for TerminalPane {
                 break;
             }
             let line = frame.row_mut(dest_y);
-            let (from, to) = (usize::from(area.x).min(line.len()), usize::from(area.right()).min(line.len()));
+            let (from, to) = (
+                usize::from(area.x).min(line.len()),
+                usize::from(area.right()).min(line.len()),
+            );
             let dest = &mut line[from..to];
             if y < rows {
                 self.term.vt().row(y, &mut self.row);

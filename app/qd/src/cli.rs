@@ -52,7 +52,12 @@ pub(crate) enum Command {
     /// Do anything a key can do: `qd action list-commands` names all actions.
     Action {
         /// The action and its arguments.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ACTION")]
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            required = true,
+            value_name = "ACTION"
+        )]
         words: Vec<String>,
     },
     /// Check or print the configuration, completions and the man page.

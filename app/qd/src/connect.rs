@@ -43,7 +43,10 @@ fn only_session(dir: &SocketDir) -> Result<String, Failure> {
     match names.len() {
         0 => Err(Failure::failed("there is no session: qd makes one")),
         1 => Ok(names.remove(0)),
-        _ => Err(Failure::usage(format!("there are several sessions, name one: {}", names.join(", ")))),
+        _ => Err(Failure::usage(format!(
+            "there are several sessions, name one: {}",
+            names.join(", ")
+        ))),
     }
 }
 
@@ -59,7 +62,11 @@ fn not_nested(cli: &Cli, name: &str) -> Result<(), Failure> {
 /// Plain `qd`: attach, or make the session first.
 pub(crate) fn open(cli: &Cli) -> Result<(), Failure> {
     let name = cli.session.clone().unwrap_or_else(|| DEFAULT_SESSION.to_owned());
-    let args = AttachArgs { name: Some(name), create: true, ..AttachArgs::default() };
+    let args = AttachArgs {
+        name: Some(name),
+        create: true,
+        ..AttachArgs::default()
+    };
     attach(cli, &args)
 }
 
@@ -100,7 +107,14 @@ pub(crate) fn watch(cli: &Cli, name: Option<&str>) -> Result<(), Failure> {
 }
 
 /// Shows a session until it is left; follows when it is switched to another.
-fn show(cli: &Cli, dir: &SocketDir, mut name: String, create: bool, exclusive: bool, mode: AttachMode) -> Result<(), Failure> {
+fn show(
+    cli: &Cli,
+    dir: &SocketDir,
+    mut name: String,
+    create: bool,
+    exclusive: bool,
+    mode: AttachMode,
+) -> Result<(), Failure> {
     let paths = paths()?;
     let config_path = cli.config.clone().unwrap_or_else(|| paths.config_file());
     loop {
@@ -119,14 +133,25 @@ fn show(cli: &Cli, dir: &SocketDir, mut name: String, create: bool, exclusive: b
         let options = Options {
             escape: Duration::from_millis(config.escape_time_ms.into()),
             mouse: if config.mouse.is_on() { Mouse::On } else { Mouse::Off },
-            probe: if qd_client::probe::may_ask(&lookup) { Probe::Ask } else { Probe::Trust },
+            probe: if qd_client::probe::may_ask(&lookup) {
+                Probe::Ask
+            } else {
+                Probe::Trust
+            },
         };
         let hello = Attach {
             size: qd_client::terminal_size(rustix::stdio::stdout()),
             caps,
             mode,
-            env: config.update_environment.into_iter().map(|k| (std::env::var(&k).ok(), k)).map(|(v, k)| (k, v)).collect(),
-            tty: rustix::termios::ttyname(rustix::stdio::stdout(), Vec::new()).ok().map(|n| n.to_string_lossy().into_owned()),
+            env: config
+                .update_environment
+                .into_iter()
+                .map(|k| (std::env::var(&k).ok(), k))
+                .map(|(v, k)| (k, v))
+                .collect(),
+            tty: rustix::termios::ttyname(rustix::stdio::stdout(), Vec::new())
+                .ok()
+                .map(|n| n.to_string_lossy().into_owned()),
             exclusive,
         };
         match qd_client::run(stream, hello, options).map_err(|e| Failure::of(&e))? {
@@ -161,17 +186,28 @@ fn launch(cli: &Cli, dir: &SocketDir, name: &str, detached: Option<Size>) -> Res
     }
     if let Some(l) = &cli.layout {
         let path = PathBuf::from(l);
-        let full = if l.contains('/') { std::path::absolute(&path).unwrap_or(path) } else { path };
+        let full = if l.contains('/') {
+            std::path::absolute(&path).unwrap_or(path)
+        } else {
+            path
+        };
         command.arg("--layout").arg(full);
     }
     if let Some(s) = detached {
         command.arg("--detached").arg(format!("{}x{}", s.cols, s.rows));
     }
     let Some((listener, lock)) = claim.into_parts() else {
-        return Err(Failure::failed("the session's socket could not be handed to its server"));
+        return Err(Failure::failed(
+            "the session's socket could not be handed to its server",
+        ));
     };
-    command.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::from(lock)).stderr(Stdio::from(log));
-    command.spawn().map_err(|e| Failure::failed(format!("the session's server could not be started: {e}")))?;
+    command
+        .stdin(Stdio::from(OwnedFd::from(listener)))
+        .stdout(Stdio::from(lock))
+        .stderr(Stdio::from(log));
+    command
+        .spawn()
+        .map_err(|e| Failure::failed(format!("the session's server could not be started: {e}")))?;
     Ok(())
 }
 
@@ -219,7 +255,9 @@ pub(crate) fn list(l: &LsArgs) -> Result<(), Failure> {
     if list.is_empty() && !l.short {
         complain("there is no session: qd makes one");
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
     for i in list {
         if l.short {
             print(&format!("{}\n", i.name));
@@ -234,7 +272,11 @@ pub(crate) fn list(l: &LsArgs) -> Result<(), Failure> {
             i.panes,
             s(i.panes),
             age(now.saturating_sub(i.created)),
-            if i.clients > 0 { format!(" (attached: {})", i.clients) } else { String::new() },
+            if i.clients > 0 {
+                format!(" (attached: {})", i.clients)
+            } else {
+                String::new()
+            },
         ));
     }
     Ok(())
@@ -253,7 +295,11 @@ fn age(secs: u64) -> String {
 /// `qd kill`.
 pub(crate) fn kill(k: &KillArgs) -> Result<(), Failure> {
     let dir = sockets()?;
-    let names = if k.all { dir.names().map_err(|e| Failure::of(&e))? } else { k.names.clone() };
+    let names = if k.all {
+        dir.names().map_err(|e| Failure::of(&e))?
+    } else {
+        k.names.clone()
+    };
     for name in names {
         dir.ask(&name, Purpose::Kill).map_err(|e| Failure::of(&e))?;
     }
@@ -298,6 +344,8 @@ pub(crate) fn action(cli: &Cli, words: Vec<String>) -> Result<(), Failure> {
             }
         }
         ServerMsg::Refused { reason } => Err(Failure::failed(reason)),
-        other => Err(Failure::failed(format!("the session {name} gave a strange answer: {other:?}"))),
+        other => Err(Failure::failed(format!(
+            "the session {name} gave a strange answer: {other:?}"
+        ))),
     }
 }

@@ -23,12 +23,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// The request itself was wrong.
     pub(crate) fn usage(text: impl ToString) -> Self {
-        Self { status: 2, text: text.to_string() }
+        Self {
+            status: 2,
+            text: text.to_string(),
+        }
     }
 
     /// It could not be done.
     pub(crate) fn failed(text: impl ToString) -> Self {
-        Self { status: 1, text: text.to_string() }
+        Self {
+            status: 1,
+            text: text.to_string(),
+        }
     }
 
     /// With the chain of its causes.

@@ -13,7 +13,10 @@ use crate::{
 
 /// `qd server`: standard input is the listening socket, standard output the lock, standard error the log.
 pub(crate) fn run(cli: &Cli, a: &ServerArgs) -> Result<(), Failure> {
-    let name = cli.session.clone().ok_or_else(|| Failure::usage("qd server is started by qd itself"))?;
+    let name = cli
+        .session
+        .clone()
+        .ok_or_else(|| Failure::usage("qd server is started by qd itself"))?;
     let paths = connect::paths()?;
     let sockets = SocketDir::open(&paths.runtime_dir).map_err(|e| Failure::of(&e))?;
     let err = |what: &str, e: rustix::io::Errno| Failure::failed(format!("{what}: {e}"));
@@ -39,9 +42,7 @@ pub(crate) fn run(cli: &Cli, a: &ServerArgs) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("QD_LOG").unwrap_or_else(|_| "info".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("QD_LOG").unwrap_or_else(|_| "info".into()))
         .init();
     let detached = match &a.detached {
         None => None,
@@ -52,7 +53,11 @@ pub(crate) fn run(cli: &Cli, a: &ServerArgs) -> Result<(), Failure> {
         ),
     };
     let claim = sockets.inherit(&name, listener, File::from(lock));
-    let test_panes = if std::env::var_os("QD_TEST_PANES").is_some() { TestPanes::Offered } else { TestPanes::Hidden };
+    let test_panes = if std::env::var_os("QD_TEST_PANES").is_some() {
+        TestPanes::Offered
+    } else {
+        TestPanes::Hidden
+    };
     let options = Options {
         name,
         sockets,

@@ -19,7 +19,10 @@ pub(crate) fn run(cli: &Cli, s: &SetupArgs) -> Result<(), Failure> {
         print(&qd_config::dump(&loaded.config, &loaded.keymap));
     } else if let Some(name) = &s.dump_layout {
         let text = qd_config::builtin_layout(name).ok_or_else(|| {
-            Failure::usage(format!("there is no built-in layout {name}; there are {}", qd_config::builtin_layouts().join(", ")))
+            Failure::usage(format!(
+                "there is no built-in layout {name}; there are {}",
+                qd_config::builtin_layouts().join(", ")
+            ))
         })?;
         print(text);
     } else if let Some(shell) = s.generate_completion {
@@ -55,15 +58,14 @@ fn check(paths: &qd_config::Paths, file: &std::path::Path) -> Result<(), Failure
     print(&format!("sockets    {}\n", paths.runtime_dir.display()));
     print(&format!("theme      {}\n", loaded.config.theme));
     print(&format!("keys       {}\n", loaded.config.preset));
-    let theme = match qd_server::find_theme(&loaded.config.theme) {
-        Ok(_) => None,
-        Err(e) => Some(e),
-    };
+    let theme = qd_server::find_theme(&loaded.config.theme).err();
     let text = loaded.render();
     if text.is_empty() && theme.is_none() {
         print("the configuration is well\n");
         return Ok(());
     }
     complain(&[text, theme.unwrap_or_default()].join("\n"));
-    Err(Failure::failed("the configuration has errors; what is wrong keeps its default"))
+    Err(Failure::failed(
+        "the configuration has errors; what is wrong keeps its default",
+    ))
 }

@@ -104,7 +104,11 @@ impl Session {
 
     /// Runs an action from the command line.
     pub(crate) fn run_request(&mut self, r: &ActionRequest) -> ActionReply {
-        let fail = |status: u8, e: String| ActionReply { status, output: String::new(), error: e };
+        let fail = |status: u8, e: String| ActionReply {
+            status,
+            output: String::new(),
+            error: e,
+        };
         let mut i = match Invocation::parse(&r.words) {
             Ok(i) => i,
             Err(e) => return fail(2, e.to_string()),
@@ -114,7 +118,9 @@ impl Session {
             if needs_cwd(cwd)
                 && let Some(base) = &r.cwd
             {
-                let path = cwd.as_ref().map_or_else(|| base.into(), |c| std::path::Path::new(base).join(c));
+                let path = cwd
+                    .as_ref()
+                    .map_or_else(|| base.into(), |c| std::path::Path::new(base).join(c));
                 *cwd = Some(path.to_string_lossy().into_owned());
             }
         };
@@ -137,7 +143,11 @@ impl Session {
                     (_, Some(t)) => output = format!("{t}\n"),
                     _ => {}
                 }
-                ActionReply { status: 0, output, error: String::new() }
+                ActionReply {
+                    status: 0,
+                    output,
+                    error: String::new(),
+                }
             }
             Err(e) => fail(1, e),
         }
@@ -205,11 +215,17 @@ impl Session {
             Action::Detach => match client {
                 Some(id) => self.detach_client(id, "detached"),
                 None => {
-                    let all: Vec<u32> = self.clients.iter().filter(|(_, c)| c.is_attached()).map(|(i, _)| *i).collect();
+                    let all: Vec<u32> = self
+                        .clients
+                        .iter()
+                        .filter(|(_, c)| c.is_attached())
+                        .map(|(i, _)| *i)
+                        .collect();
                     if all.is_empty() {
                         return Err("no client is attached".to_owned());
                     }
-                    all.into_iter().for_each(|id| self.detach_client(id, "detached from the command line"));
+                    all.into_iter()
+                        .for_each(|id| self.detach_client(id, "detached from the command line"));
                 }
             },
             Action::Quit => self.fate = Fate::Ending("the session was ended".to_owned()),
@@ -256,7 +272,10 @@ impl Session {
         if !self.clients.values().any(crate::client::Client::is_attached) {
             return Err("no client is attached to show it".to_owned());
         }
-        let picker = !matches!(a, Action::LastPicker | Action::RenamePanePrompt | Action::RenameTabPrompt);
+        let picker = !matches!(
+            a,
+            Action::LastPicker | Action::RenamePanePrompt | Action::RenameTabPrompt
+        );
         if picker {
             self.last_picker = Some(a.clone());
         }
@@ -283,14 +302,20 @@ impl Session {
 
     /// An action that is a pane's business.
     fn act_on(&mut self, id: PaneId, a: &Action) -> Result<(), String> {
-        let Some(s) = self.slots.get_mut(&id) else { return Err(format!("there is no pane {id}")) };
+        let Some(s) = self.slots.get_mut(&id) else {
+            return Err(format!("there is no pane {id}"));
+        };
         if let Some(why) = &s.crashed {
             return Err(format!("the pane crashed ({why}): rerun-pane restarts it"));
         }
         let result = guarded(s, |pane| pane.act(a));
         s.generation += 1;
         self.after_pane(id);
-        let copy_now = self.slots.get_mut(&id).and_then(|s| s.pane.terminal()).is_some_and(|t| t.in_copy_mode());
+        let copy_now = self
+            .slots
+            .get_mut(&id)
+            .and_then(|s| s.pane.terminal())
+            .is_some_and(|t| t.in_copy_mode());
         if self.model.focused() == Some(id) {
             let mode = self.model.mode();
             if copy_now && mode != qd_mux::Mode::Copy {
@@ -308,7 +333,9 @@ impl Session {
 
     /// Starts a pane's program or engine again; a pane that could not be opened is tried anew.
     pub(crate) fn restart_pane(&mut self, id: PaneId) -> Result<(), String> {
-        let Some(s) = self.slots.get_mut(&id) else { return Err(format!("there is no pane {id}")) };
+        let Some(s) = self.slots.get_mut(&id) else {
+            return Err(format!("there is no pane {id}"));
+        };
         let crashed = s.crashed.take().is_some();
         if crashed && s.pane.terminal().is_some() && !s.pane.is_dead() {
             // The program is well; only the drawing of it had failed.
@@ -355,7 +382,11 @@ impl Session {
                 }
             }
             PaneEvent::Notify { title, body } => {
-                let text = if title.is_empty() { body } else { format!("{title}: {body}") };
+                let text = if title.is_empty() {
+                    body
+                } else {
+                    format!("{title}: {body}")
+                };
                 self.say(Level::Info, &text);
             }
             PaneEvent::Cwd(_) => {}
@@ -364,7 +395,11 @@ impl Session {
                 self.touch_chrome();
             }
             PaneEvent::SearchPrompt { back } => {
-                let dir = if back { SearchDirection::Older } else { SearchDirection::Newer };
+                let dir = if back {
+                    SearchDirection::Older
+                } else {
+                    SearchDirection::Newer
+                };
                 self.open_search_prompt(id, dir);
             }
         }
@@ -372,7 +407,11 @@ impl Session {
 
     /// Engines may have published something: their panes are drawn anew.
     pub(crate) fn poll_engines(&mut self) {
-        for s in self.slots.values_mut().filter(|s| s.pane.fd().is_none() && !s.pane.is_dead()) {
+        for s in self
+            .slots
+            .values_mut()
+            .filter(|s| s.pane.fd().is_none() && !s.pane.is_dead())
+        {
             s.generation += 1;
         }
     }
@@ -394,7 +433,9 @@ impl Session {
     /// Sends a client to another session.
     pub(crate) fn switch_client(&mut self, client: u32, name: &str) {
         if let Some(c) = self.clients.get_mut(&client) {
-            c.send(&ServerMsg::Switch { session: name.to_owned() });
+            c.send(&ServerMsg::Switch {
+                session: name.to_owned(),
+            });
             c.stage = crate::client::Stage::Closing;
             self.after_client(client, false);
             self.fit_to_clients();
@@ -403,9 +444,17 @@ impl Session {
 
     fn dump_screen(&mut self, target: Option<PaneId>, path: Option<&str>, full: Extent) -> Result<String, String> {
         let id = self.pane_of(target)?;
-        let Some(s) = self.slots.get_mut(&id) else { return Err(format!("there is no pane {id}")) };
-        let text = guarded(s, |p| if full == Extent::Full { p.full_text() } else { p.screen_text() })
-            .ok_or("the pane crashed while its text was read")?;
+        let Some(s) = self.slots.get_mut(&id) else {
+            return Err(format!("there is no pane {id}"));
+        };
+        let text = guarded(s, |p| {
+            if full == Extent::Full {
+                p.full_text()
+            } else {
+                p.screen_text()
+            }
+        })
+        .ok_or("the pane crashed while its text was read")?;
         match path {
             None => Ok(text),
             Some(p) => {
@@ -420,7 +469,9 @@ impl Session {
         for (i, tab) in self.model.tabs().iter().enumerate() {
             let active = self.model.active_tab().map(|t| t.id) == Some(tab.id);
             for p in self.model.placements_of(tab.id) {
-                let (Some(info), Some(s)) = (self.model.pane(p.pane), self.slots.get(&p.pane)) else { continue };
+                let (Some(info), Some(s)) = (self.model.pane(p.pane), self.slots.get(&p.pane)) else {
+                    continue;
+                };
                 rows.push(json!({
                     "id": p.pane.0, "tab_id": tab.id.0, "tab_position": i + 1, "tab_name": tab.name,
                     "kind": info.spec.kind, "title": info.label(), "focused": p.focused && active,
@@ -430,7 +481,20 @@ impl Session {
                 }));
             }
         }
-        table(f, &rows, &["id", "tab_position", "kind", "focused", "pid", "columns", "rows", "title"])
+        table(
+            f,
+            &rows,
+            &[
+                "id",
+                "tab_position",
+                "kind",
+                "focused",
+                "pid",
+                "columns",
+                "rows",
+                "title",
+            ],
+        )
     }
 
     fn list_tabs(&self, f: Format) -> String {
@@ -487,8 +551,9 @@ fn table(f: Format, rows: &[serde_json::Value], columns: &[&str]) -> String {
     };
     let mut lines = vec![columns.iter().map(|c| c.to_uppercase()).collect::<Vec<_>>()];
     lines.extend(rows.iter().map(|r| columns.iter().map(|c| text(&r[*c])).collect()));
-    let widths: Vec<usize> =
-        (0..columns.len()).map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0))
+        .collect();
     let mut out = String::new();
     for l in lines {
         let row: Vec<String> = l.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}")).collect();
@@ -528,7 +593,11 @@ fn run_copy_command(command: String, text: String) {
 
 /// What runs in a pane beside its shell: the name of a child of the process, or the process itself when it is a command.
 pub(crate) fn foreground_child(pid: u32, is_command: bool) -> Option<String> {
-    let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|s| s.trim().to_owned());
+    let name = |pid: &str| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()
+            .map(|s| s.trim().to_owned())
+    };
     if is_command {
         return name(&pid.to_string());
     }

@@ -50,7 +50,11 @@ impl Pace {
 
     /// A full bucket that refills `rate` times a second.
     pub(crate) fn new(rate: f64, now: Instant) -> Self {
-        Self { tokens: Self::BURST, rate: rate.max(1.0), last: now }
+        Self {
+            tokens: Self::BURST,
+            rate: rate.max(1.0),
+            last: now,
+        }
     }
 
     /// Takes a token if there is one, else says how long until there is.
@@ -108,7 +112,9 @@ pub(crate) enum Got {
 impl Client {
     /// A fresh connection.
     pub(crate) fn new(id: u32, stream: UnixStream, theme: &Theme, rate: f64, now: Instant) -> Self {
-        let pid = rustix::net::sockopt::socket_peercred(&stream).ok().map(|c| c.pid.as_raw_nonzero().get());
+        let pid = rustix::net::sockopt::socket_peercred(&stream)
+            .ok()
+            .map(|c| c.pid.as_raw_nonzero().get());
         Self {
             id,
             stream,
@@ -162,7 +168,11 @@ impl Client {
 
     /// Draws with this theme from now on.
     pub(crate) fn set_theme(&mut self, theme: &Theme) {
-        let glyphs = if self.caps.ascii { Glyphs::Ascii } else { Glyphs::Unicode };
+        let glyphs = if self.caps.ascii {
+            Glyphs::Ascii
+        } else {
+            Glyphs::Unicode
+        };
         self.look = Look::new(theme, self.caps.paint.depth, glyphs);
         self.redraw();
     }
@@ -208,7 +218,11 @@ impl Client {
 
     /// Whether a frame may be sent now; one more may be on its way when it echoes a key.
     pub(crate) fn may_send(&self, boosted: Boost) -> bool {
-        let limit = if boosted == Boost::Yes { MAX_UNACKED_BOOSTED } else { MAX_UNACKED };
+        let limit = if boosted == Boost::Yes {
+            MAX_UNACKED_BOOSTED
+        } else {
+            MAX_UNACKED
+        };
         self.is_attached() && self.out.is_empty() && self.next_frame - 1 - self.acked < limit
     }
 

@@ -16,8 +16,21 @@ use crate::{session::Session, sockets::SocketDir};
 
 /// Variables of an outer multiplexer or terminal that would mislead the programs inside.
 const REMOVED: &[&str] = &[
-    "TMUX", "TMUX_PANE", "STY", "ZELLIJ", "ZELLIJ_SESSION_NAME", "ZELLIJ_PANE_ID", "COLUMNS", "LINES", "VTE_VERSION",
-    "KITTY_WINDOW_ID", "WEZTERM_PANE", "ALACRITTY_WINDOW_ID", "TERM_SESSION_ID", "ITERM_SESSION_ID", "KONSOLE_VERSION",
+    "TMUX",
+    "TMUX_PANE",
+    "STY",
+    "ZELLIJ",
+    "ZELLIJ_SESSION_NAME",
+    "ZELLIJ_PANE_ID",
+    "COLUMNS",
+    "LINES",
+    "VTE_VERSION",
+    "KITTY_WINDOW_ID",
+    "WEZTERM_PANE",
+    "ALACRITTY_WINDOW_ID",
+    "TERM_SESSION_ID",
+    "ITERM_SESSION_ID",
+    "KONSOLE_VERSION",
 ];
 
 /// What programs of the session are given.
@@ -85,7 +98,12 @@ impl Drop for SessionEnv {
 pub(crate) fn shell_of(config: &Config) -> String {
     let env = std::env::var("SHELL").ok();
     let there = |s: &String| !s.is_empty() && (!s.starts_with('/') || Path::new(s).exists());
-    config.shell.clone().filter(there).or(env.filter(there)).unwrap_or_else(|| "/bin/sh".to_owned())
+    config
+        .shell
+        .clone()
+        .filter(there)
+        .or(env.filter(there))
+        .unwrap_or_else(|| "/bin/sh".to_owned())
 }
 
 /// What to start for a pane.
@@ -120,6 +138,9 @@ pub(crate) fn spawn_spec(session: &Session, id: PaneId, spec: &PaneSpec, size: S
         env,
         env_remove,
         size,
-        scrollback: ScrollbackLimits { lines: config.scrollback_lines, bytes: config.scrollback_bytes },
+        scrollback: ScrollbackLimits {
+            lines: config.scrollback_lines,
+            bytes: config.scrollback_bytes,
+        },
     }
 }

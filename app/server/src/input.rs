@@ -23,7 +23,11 @@ impl Session {
                     Ok(Some((hello, n))) => {
                         c.input.skip(n);
                         // The other side reads our greeting and says what does not fit; it will not go on.
-                        c.stage = if hello.check().is_ok() { Stage::Opening } else { Stage::Closing };
+                        c.stage = if hello.check().is_ok() {
+                            Stage::Opening
+                        } else {
+                            Stage::Closing
+                        };
                         continue;
                     }
                     Err(e) => Err(e),
@@ -98,7 +102,14 @@ impl Session {
                 self.answer(id, &ServerMsg::Info(info));
             }
             Purpose::Kill => {
-                self.answer(id, &ServerMsg::Action(ActionReply { status: 0, output: String::new(), error: String::new() }));
+                self.answer(
+                    id,
+                    &ServerMsg::Action(ActionReply {
+                        status: 0,
+                        output: String::new(),
+                        error: String::new(),
+                    }),
+                );
                 self.fate = Fate::Ending("the session was ended from the command line".to_owned());
             }
             Purpose::Action(request) => {
@@ -118,7 +129,12 @@ impl Session {
 
     fn attach(&mut self, id: u32, a: Attach) {
         if a.exclusive {
-            let others: Vec<u32> = self.clients.iter().filter(|(_, c)| c.is_attached()).map(|(i, _)| *i).collect();
+            let others: Vec<u32> = self
+                .clients
+                .iter()
+                .filter(|(_, c)| c.is_attached())
+                .map(|(i, _)| *i)
+                .collect();
             for other in others {
                 self.detach_client(other, "another client took the session over");
             }
@@ -140,7 +156,9 @@ impl Session {
     /// Lets a client go; the session goes on.
     pub(crate) fn detach_client(&mut self, id: u32, why: &str) {
         let Some(c) = self.clients.get_mut(&id) else { return };
-        c.send(&ServerMsg::Detached { reason: format!("{why}: qd attach {} comes back", self.name) });
+        c.send(&ServerMsg::Detached {
+            reason: format!("{why}: qd attach {} comes back", self.name),
+        });
         c.stage = Stage::Closing;
         self.fit_to_clients();
         self.touch_chrome();

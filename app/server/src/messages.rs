@@ -50,7 +50,11 @@ impl Messages {
             Level::Error => tracing::error!("{text}"),
         }
         self.unseen_errors += usize::from(level == Level::Error);
-        self.items.push_back(Message { at: SystemTime::now(), level, text: text.to_owned() });
+        self.items.push_back(Message {
+            at: SystemTime::now(),
+            level,
+            text: text.to_owned(),
+        });
     }
 
     /// All that are kept.
@@ -76,6 +80,15 @@ impl Messages {
 
 /// A time of day, local, in hours, minutes and seconds.
 pub(crate) fn clock_text(secs: u64) -> String {
-    let at = i64::try_from(secs).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-    at.map_or_else(|| "--:--:--".to_owned(), |t| t.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string())
+    let at = i64::try_from(secs)
+        .ok()
+        .and_then(|s| jiff::Timestamp::from_second(s).ok());
+    at.map_or_else(
+        || "--:--:--".to_owned(),
+        |t| {
+            t.to_zoned(jiff::tz::TimeZone::system())
+                .strftime("%H:%M:%S")
+                .to_string()
+        },
+    )
 }

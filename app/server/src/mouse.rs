@@ -1,22 +1,22 @@
 //! The mouse: who gets it, and what a click, a drag and a turn of the wheel on the session's own parts do. It owns the
 //! state of a drag and the places of the bars' parts as they were last drawn.
 
-use qd_mux::{Action, PaneId, Part};
+use qd_mux::{Action, Border, PaneId, Part};
 use qd_tty::{InputEvent, MouseButton, MouseEvent, MouseKind};
 use qd_ui::bars::{Hit, HitId, hit};
 
 use crate::session::Session;
 
 /// What a held button is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 enum Hold {
     /// Nothing.
     #[default]
     Nothing,
     /// It began inside a pane: that pane hears of it until it is released.
     Pane(PaneId),
-    /// It drags a border; the place it was last at.
-    Border(u16, u16),
+    /// It drags a border.
+    Border(Border),
 }
 
 /// The mouse's state.
@@ -36,33 +36,33 @@ impl Session {
             self.overlay_outcome(client, outcome);
             return;
         }
-        match (self.mouse.hold, m.kind) {
+        match (self.mouse.hold.clone(), m.kind) {
             (Hold::Pane(id), MouseKind::Drag(_) | MouseKind::Release(_)) => {
                 if matches!(m.kind, MouseKind::Release(_)) {
                     self.mouse.hold = Hold::Nothing;
                 }
                 self.mouse_to_pane(id, m);
             }
-            (Hold::Border(x, y), MouseKind::Drag(_)) => {
-                let effects = self.model.drag((x, y), (m.col, m.row));
-                if !effects.is_empty() {
-                    self.mouse.hold = Hold::Border(m.col, m.row);
-                    self.run_effects(effects);
-                }
+            (Hold::Border(border), MouseKind::Drag(_)) => {
+                let effects = self.model.move_border(&border, (m.col, m.row));
+                self.run_effects(effects);
             }
-            (Hold::Border(..), MouseKind::Release(_)) => self.mouse.hold = Hold::Nothing,
+            (Hold::Border(_), MouseKind::Release(_)) => self.mouse.hold = Hold::Nothing,
             (_, MouseKind::Press(MouseButton::Left)) if self.click_bars(client, m) => {}
             _ => self.mouse_elsewhere(m),
         }
     }
 
     fn mouse_elsewhere(&mut self, m: &MouseEvent) {
-        let Some((id, part)) = self.model.pane_at(m.col, m.row) else { return };
+        let Some((id, part)) = self.model.pane_at(m.col, m.row) else {
+            return;
+        };
         let press = matches!(m.kind, MouseKind::Press(_));
-        if press && self.model.focused() != Some(id) {
-            if let Ok(effects) = self.model.apply(&Action::FocusPane(id).into()) {
-                self.run_effects(effects);
-            }
+        if press
+            && self.model.focused() != Some(id)
+            && let Ok(effects) = self.model.apply(&Action::FocusPane(id).into())
+        {
+            self.run_effects(effects);
         }
         match part {
             Part::Inner => {
@@ -71,7 +71,9 @@ impl Session {
                 }
                 self.mouse_to_pane(id, m);
             }
-            Part::Frame(_) if press => self.mouse.hold = Hold::Border(m.col, m.row),
+            Part::Frame(_) if press => {
+                self.mouse.hold = self.model.border_at(m.col, m.row).map_or(Hold::Nothing, Hold::Border);
+            }
             Part::Frame(_) => {
                 if matches!(m.kind, MouseKind::WheelUp | MouseKind::WheelDown) {
                     self.mouse_to_pane(id, m);
@@ -82,7 +84,9 @@ impl Session {
 
     /// Gives an event to a pane, with its place made relative and kept inside.
     fn mouse_to_pane(&mut self, id: PaneId, m: &MouseEvent) {
-        let Some(p) = self.model.placements().into_iter().find(|p| p.pane == id) else { return };
+        let Some(p) = self.model.placements().into_iter().find(|p| p.pane == id) else {
+            return;
+        };
         if p.inner.is_empty() {
             return;
         }
@@ -97,10 +101,16 @@ impl Session {
     /// A click on a bar.
     fn click_bars(&mut self, client: u32, m: &MouseEvent) -> bool {
         let at = |hits: &[Hit]| hit(hits, m.col, m.row);
-        let Some(id) = at(&self.mouse.tab_hits).or_else(|| at(&self.mouse.hint_hits)) else { return false };
+        let Some(id) = at(&self.mouse.tab_hits).or_else(|| at(&self.mouse.hint_hits)) else {
+            return false;
+        };
         let actions = match id {
             HitId::Tab(i) => vec![Action::GoToTab(u32::try_from(i + 1).unwrap_or(u32::MAX))],
-            HitId::NewTab => vec![Action::NewTab { name: None, cwd: None, spec: None }],
+            HitId::NewTab => vec![Action::NewTab {
+                name: None,
+                cwd: None,
+                spec: None,
+            }],
             HitId::Hint(i) => self.mouse.hint_actions.get(i).cloned().unwrap_or_default(),
             HitId::MoreHints => vec![Action::Help],
             HitId::Session => vec![Action::SessionPicker],

@@ -6,12 +6,12 @@ use std::time::UNIX_EPOCH;
 use qd_mux::{Action, Danger, Invocation, Mode, PaneId};
 use qd_panes::SearchDirection;
 use qd_tty::Chord;
-use qd_ui::{Completion, Confirm, ConfirmKind, Multi, Outcome, Overlay, PickItem, Picker, Prompt, Role, Submit, Viewer, ViewerLine};
-
-use crate::{
-    messages::Level,
-    session::Session,
+use qd_ui::{
+    Completion, Confirm, ConfirmKind, Multi, Outcome, Overlay, PickItem, Picker, Prompt, Role, Submit, Viewer,
+    ViewerLine,
 };
+
+use crate::{messages::Level, session::Session};
 
 /// What an overlay was opened for.
 #[derive(Debug, Clone)]
@@ -139,8 +139,17 @@ impl Session {
                 }
             }
             (Purpose::RenamePane(id), Submit::Text(name)) => {
-                let target = qd_mux::Target { pane: Some(id), tab: None };
-                self.run_invocation(client, &Invocation { action: Action::RenamePane(name), target });
+                let target = qd_mux::Target {
+                    pane: Some(id),
+                    tab: None,
+                };
+                self.run_invocation(
+                    client,
+                    &Invocation {
+                        action: Action::RenamePane(name),
+                        target,
+                    },
+                );
             }
             (Purpose::RenameTab, Submit::Text(name)) => self.run_actions(client, &[Action::RenameTab(name)]),
             (Purpose::Search(id, dir), Submit::Text(text)) => self.search_pane(id, &text, dir),
@@ -178,10 +187,20 @@ impl Session {
             (Mode::Raw, _) => chord.to_string(),
             (m, _) => {
                 let route = self.keymap.route(*m).unwrap_or_default();
-                route.iter().chain([chord]).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+                route
+                    .iter()
+                    .chain([chord])
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" ")
             }
         };
-        self.keymap.chords_for_name(name).iter().map(show).min_by_key(String::len).unwrap_or_default()
+        self.keymap
+            .chords_for_name(name)
+            .iter()
+            .map(show)
+            .min_by_key(String::len)
+            .unwrap_or_default()
     }
 
     pub(crate) fn open_palette(&mut self) {
@@ -212,7 +231,11 @@ impl Session {
             qd_mux::registry()
                 .iter()
                 .filter(|c| c.name.starts_with(word))
-                .map(|c| Completion { replace: 0..text.len(), text: c.name.to_owned(), doc: c.doc.to_owned() })
+                .map(|c| Completion {
+                    replace: 0..text.len(),
+                    text: c.name.to_owned(),
+                    doc: c.doc.to_owned(),
+                })
                 .collect()
         };
         let p = Prompt::new(":", "")
@@ -226,8 +249,14 @@ impl Session {
         let mut lines = Vec::new();
         let mut push = |text: String, role: Role| lines.push(ViewerLine::new(text, role));
         if let Some(leader) = self.keymap.leader() {
-            push(format!("Everything you type goes to the pane, but {leader}: that opens the menu."), Role::Text);
-            push(format!("{leader} twice sends {leader} itself. / filters this page, q closes it."), Role::Text);
+            push(
+                format!("Everything you type goes to the pane, but {leader}: that opens the menu."),
+                Role::Text,
+            );
+            push(
+                format!("{leader} twice sends {leader} itself. / filters this page, q closes it."),
+                Role::Text,
+            );
             push(String::new(), Role::Text);
         }
         for mode in Mode::ALL {
@@ -235,13 +264,31 @@ impl Session {
             if bindings.is_empty() {
                 continue;
             }
-            let route: Vec<String> = self.keymap.route(mode).unwrap_or_default().iter().map(ToString::to_string).collect();
-            let way = if route.is_empty() { String::new() } else { format!("  ({})", route.join(" ")) };
+            let route: Vec<String> = self
+                .keymap
+                .route(mode)
+                .unwrap_or_default()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            let way = if route.is_empty() {
+                String::new()
+            } else {
+                format!("  ({})", route.join(" "))
+            };
             push(format!("{}{way}", mode.word()), Role::PaneTitle);
             for (chord, b) in bindings {
                 let names: Vec<String> = b.actions.iter().map(|a| a.words().join(" ")).collect();
-                let doc = b.actions.first().and_then(|a| qd_mux::command(a.name())).map_or("", |c| c.doc);
-                let what = if doc.is_empty() { names.join("; ") } else { format!("{doc}  [{}]", names.join("; ")) };
+                let doc = b
+                    .actions
+                    .first()
+                    .and_then(|a| qd_mux::command(a.name()))
+                    .map_or("", |c| c.doc);
+                let what = if doc.is_empty() {
+                    names.join("; ")
+                } else {
+                    format!("{doc}  [{}]", names.join("; "))
+                };
                 push(format!("  {:<14} {what}", chord.to_string()), Role::Text);
             }
             push(String::new(), Role::Text);
@@ -265,7 +312,13 @@ impl Session {
             }
         }
         if self.messages.dropped() > 0 {
-            lines.insert(0, ViewerLine::new(format!("({} older messages are gone)", self.messages.dropped()), Role::TextDim));
+            lines.insert(
+                0,
+                ViewerLine::new(
+                    format!("({} older messages are gone)", self.messages.dropped()),
+                    Role::TextDim,
+                ),
+            );
         }
         self.messages.mark_seen();
         self.open_overlay(Box::new(Viewer::new("messages", lines)), Purpose::Look);
@@ -339,7 +392,11 @@ impl Session {
             .map(|n| PickItem {
                 id: (*n).to_owned(),
                 label: (*n).to_owned(),
-                detail: if *n == self.theme.name() { "in use".to_owned() } else { String::new() },
+                detail: if *n == self.theme.name() {
+                    "in use".to_owned()
+                } else {
+                    String::new()
+                },
                 group: String::new(),
                 keys: String::new(),
                 disabled: None,
@@ -354,7 +411,10 @@ impl Session {
     /// The theme under the cursor of the theme picker is shown at once.
     fn preview_theme(&mut self) {
         let name = match self.overlays.last() {
-            Some(Open { overlay, purpose: Purpose::Theme }) => overlay.current().map(str::to_owned),
+            Some(Open {
+                overlay,
+                purpose: Purpose::Theme,
+            }) => overlay.current().map(str::to_owned),
             _ => None,
         };
         if let Some(name) = name
@@ -397,14 +457,21 @@ impl Session {
     }
 
     pub(crate) fn open_search_prompt(&mut self, id: PaneId, dir: SearchDirection) {
-        let label = if dir == SearchDirection::Older { "search back: " } else { "search: " };
+        let label = if dir == SearchDirection::Older {
+            "search back: "
+        } else {
+            "search: "
+        };
         let p = Prompt::new(label, "").with_enter("search");
         self.open_overlay(Box::new(p), Purpose::Search(id, dir));
     }
 
     /// Asks for an action's argument.
     pub(crate) fn open_argument_prompt(&mut self, command: &'static qd_mux::Command) {
-        let label = command.args.first().map_or_else(|| command.name.to_owned(), |a| format!("{} {}: ", command.name, a.name));
+        let label = command
+            .args
+            .first()
+            .map_or_else(|| command.name.to_owned(), |a| format!("{} {}: ", command.name, a.name));
         let p = Prompt::new(label, "").with_enter("run");
         self.open_overlay(Box::new(p), Purpose::Argument(command.name));
     }
@@ -412,8 +479,17 @@ impl Session {
     /// Asks before several lines go to a program that would run them.
     pub(crate) fn confirm_paste(&mut self, id: PaneId, data: Vec<u8>) {
         let text = String::from_utf8_lossy(&data);
-        let first = text.lines().next().unwrap_or_default().chars().take(60).collect::<String>();
-        let question = format!("Paste {} lines? The program did not ask for bracketed paste and may run them.", text.lines().count());
+        let first = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(60)
+            .collect::<String>();
+        let question = format!(
+            "Paste {} lines? The program did not ask for bracketed paste and may run them.",
+            text.lines().count()
+        );
         let c = Confirm::new(question, format!("It begins: {first}"), ConfirmKind::YesNo);
         self.open_overlay(Box::new(c), Purpose::Paste(id, data));
     }
@@ -424,13 +500,18 @@ impl Session {
         if danger == Danger::None {
             return false;
         }
-        let Some(what) = self.would_lose(&i.action, i.target.pane) else { return false };
+        let Some(what) = self.would_lose(&i.action, i.target.pane) else {
+            return false;
+        };
         let kind = match danger {
             Danger::TypeName => ConfirmKind::TypeName(self.name.clone()),
             _ => ConfirmKind::YesNo,
         };
         let doc = qd_mux::command(i.action.name()).map_or("", |c| c.doc);
-        self.open_overlay(Box::new(Confirm::new(what, doc, kind)), Purpose::Confirm(vec![i.clone()]));
+        self.open_overlay(
+            Box::new(Confirm::new(what, doc, kind)),
+            Purpose::Confirm(vec![i.clone()]),
+        );
         true
     }
 
@@ -449,7 +530,11 @@ impl Session {
             }
             Action::Quit => {
                 let n = self.slots.len();
-                return Some(format!("End the session {} with {n} pane{}?", self.name, if n == 1 { "" } else { "s" }));
+                return Some(format!(
+                    "End the session {} with {n} pane{}?",
+                    self.name,
+                    if n == 1 { "" } else { "s" }
+                ));
             }
             _ => return None,
         };

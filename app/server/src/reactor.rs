@@ -95,8 +95,17 @@ impl Reactor {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        epoll::add(&epoll, &wake, epoll::EventData::new_u64(Token::Wake.pack()), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, wake, buf: Vec::with_capacity(256) })
+        epoll::add(
+            &epoll,
+            &wake,
+            epoll::EventData::new_u64(Token::Wake.pack()),
+            epoll::EventFlags::IN,
+        )?;
+        Ok(Self {
+            epoll,
+            wake,
+            buf: Vec::with_capacity(256),
+        })
     }
 
     /// A function that any thread may call to make `wait` return.
@@ -114,12 +123,22 @@ impl Reactor {
 
     /// Watches a descriptor.
     pub(crate) fn add(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token.pack()), interest.flags())?)
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token.pack()),
+            interest.flags(),
+        )?)
     }
 
     /// Changes what is watched for.
     pub(crate) fn modify(&self, fd: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token.pack()), interest.flags())?)
+        Ok(epoll::modify(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token.pack()),
+            interest.flags(),
+        )?)
     }
 
     /// Watches no longer.
@@ -155,7 +174,14 @@ mod tests {
 
     #[test]
     fn tokens_survive_packing() {
-        for t in [Token::Listener, Token::Wake, Token::Signal, Token::Client(0), Token::Client(u32::MAX), Token::Pane(7)] {
+        for t in [
+            Token::Listener,
+            Token::Wake,
+            Token::Signal,
+            Token::Client(0),
+            Token::Client(u32::MAX),
+            Token::Pane(7),
+        ] {
             assert_eq!(Token::unpack(t.pack()), t);
         }
     }

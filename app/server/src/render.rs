@@ -9,7 +9,7 @@ use qd_mux::{Placement, TabId};
 use qd_panes::{Focus, Pane};
 use qd_tty::{Cell, CursorShape, Rect, Size};
 use qd_ui::{
-    Look, Role,
+    Glyphs, Look, Role,
     bars::{Hint, HintBar, StatusItem, TabBar, TabItem},
     pane_frame::{FrameState, PaneFrame},
 };
@@ -36,7 +36,12 @@ impl Session {
         let now = Instant::now();
         let mut wait: Option<Duration> = None;
         let mut sooner = |d: Duration| wait = Some(wait.map_or(d, |w: Duration| w.min(d)));
-        let ids: Vec<u32> = self.clients.iter().filter(|(_, c)| c.is_attached()).map(|(id, _)| *id).collect();
+        let ids: Vec<u32> = self
+            .clients
+            .iter()
+            .filter(|(_, c)| c.is_attached())
+            .map(|(id, _)| *id)
+            .collect();
         let attached = !ids.is_empty();
         for id in ids {
             let need = self.need(id, now, &mut sooner);
@@ -71,8 +76,14 @@ impl Session {
 
     /// Whether a client's frame is behind, and by what.
     fn need(&self, id: u32, now: Instant, sooner: &mut impl FnMut(Duration)) -> Need {
-        let Some(c) = self.clients.get(&id) else { return Need::Nothing };
-        let mut need = if c.drawn_chrome != self.chrome || !c.extra.is_empty() { Need::Frame } else { Need::Nothing };
+        let Some(c) = self.clients.get(&id) else {
+            return Need::Nothing;
+        };
+        let mut need = if c.drawn_chrome != self.chrome || !c.extra.is_empty() {
+            Need::Frame
+        } else {
+            Need::Nothing
+        };
         for p in self.model.placements() {
             let Some(s) = self.slots.get(&p.pane) else { continue };
             if c.drawn.get(&p.pane) == Some(&s.generation) {
@@ -144,8 +155,16 @@ impl Session {
 
     /// The title for the outer terminal.
     fn outer_title(&self) -> String {
-        let pane = self.model.focused().and_then(|id| self.model.pane(id)).map_or("", |i| i.label());
-        let text = if pane.is_empty() { self.name.clone() } else { format!("{} \u{2014} {pane}", self.name) };
+        let pane = self
+            .model
+            .focused()
+            .and_then(|id| self.model.pane(id))
+            .map_or("", |i| i.label());
+        let text = if pane.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{} \u{2014} {pane}", self.name)
+        };
         text.chars().filter(|c| !c.is_control()).take(120).collect()
     }
 
@@ -153,7 +172,11 @@ impl Session {
         let screen = self.screen_of(c);
         if let Some(area) = self.model.tab_bar() {
             let tabs = self.tab_items();
-            let bar = TabBar { session: &self.name, tabs: &tabs, right: "" };
+            let bar = TabBar {
+                session: &self.name,
+                tabs: &tabs,
+                right: "",
+            };
             let hits = bar.draw(&mut c.frame, area.intersect(screen), &c.look);
             self.mouse.tab_hits = hits;
         }
@@ -161,7 +184,12 @@ impl Session {
             let (mode, role) = self.mode_word();
             let hints = self.hint_list();
             let right = self.status_items();
-            let bar = HintBar { mode, mode_role: role, hints: &hints, right: &right };
+            let bar = HintBar {
+                mode,
+                mode_role: role,
+                hints: &hints,
+                right: &right,
+            };
             let hits = bar.draw(&mut c.frame, area.intersect(screen), &c.look);
             self.mouse.hint_hits = hits;
         }
@@ -170,7 +198,12 @@ impl Session {
     fn tab_items(&self) -> Vec<TabItem> {
         let active = self.model.active_tab().map(|t| t.id);
         let marks = |tab: TabId| {
-            let of_tab = || self.slots.iter().filter(|(id, _)| self.model.pane_tab(**id) == Some(tab)).map(|(_, s)| s);
+            let of_tab = || {
+                self.slots
+                    .iter()
+                    .filter(|(id, _)| self.model.pane_tab(**id) == Some(tab))
+                    .map(|(_, s)| s)
+            };
             (of_tab().any(|s| s.bell), of_tab().any(|s| s.activity))
         };
         self.model
@@ -179,7 +212,13 @@ impl Session {
             .enumerate()
             .map(|(i, t)| {
                 let (bell, activity) = marks(t.id);
-                TabItem { index: i + 1, name: t.name.clone(), active: active == Some(t.id), bell, activity }
+                TabItem {
+                    index: i + 1,
+                    name: t.name.clone(),
+                    active: active == Some(t.id),
+                    bell,
+                    activity,
+                }
             })
             .collect()
     }
@@ -201,7 +240,11 @@ impl Session {
             return Vec::new();
         }
         if let Some(o) = self.overlays.last() {
-            let own = o.overlay.hints().into_iter().map(|(key, label)| Hint::new(key, label, usize::MAX));
+            let own = o
+                .overlay
+                .hints()
+                .into_iter()
+                .map(|(key, label)| Hint::new(key, label, usize::MAX));
             return own.collect();
         }
         let mode = self.model.mode();
@@ -210,8 +253,16 @@ impl Session {
             out.push(Hint::new(key, label, self.mouse.hint_actions.len()));
             self.mouse.hint_actions.push(actions);
         };
-        let dead = self.model.focused().and_then(|id| self.slots.get(&id)).is_some_and(|s| s.pane.is_dead());
-        let crashed = self.model.focused().and_then(|id| self.slots.get(&id)).is_some_and(|s| s.crashed.is_some());
+        let dead = self
+            .model
+            .focused()
+            .and_then(|id| self.slots.get(&id))
+            .is_some_and(|s| s.pane.is_dead());
+        let crashed = self
+            .model
+            .focused()
+            .and_then(|id| self.slots.get(&id))
+            .is_some_and(|s| s.crashed.is_some());
         if mode == qd_mux::Mode::Raw && crashed {
             add(vec![qd_mux::Action::RerunPane], "r".into(), "restart".into());
         } else if mode == qd_mux::Mode::Raw && dead {
@@ -221,8 +272,16 @@ impl Session {
         if matches!(mode, qd_mux::Mode::Raw | qd_mux::Mode::Lock)
             && let Some(leader) = self.keymap.leader()
         {
-            let text = if mode == qd_mux::Mode::Lock { "twice unlocks" } else { "menu" };
-            add(vec![qd_mux::Action::SwitchMode(qd_mux::Mode::Leader)], leader.to_string(), text.into());
+            let text = if mode == qd_mux::Mode::Lock {
+                "twice unlocks"
+            } else {
+                "menu"
+            };
+            add(
+                vec![qd_mux::Action::SwitchMode(qd_mux::Mode::Leader)],
+                leader.to_string(),
+                text.into(),
+            );
             let via = |key: &str| format!("{leader} {key}");
             if mode == qd_mux::Mode::Raw && self.hints == qd_config::Hints::Full {
                 let wanted = [
@@ -265,14 +324,23 @@ impl Session {
         let mut out = Vec::new();
         let n = self.clients.values().filter(|c| c.is_attached()).count() + 1;
         if n > 1 {
-            out.push(StatusItem { text: format!("{n} clients"), role: Role::BarText });
+            out.push(StatusItem {
+                text: format!("{n} clients"),
+                role: Role::BarText,
+            });
         }
         if self.model.active_tab().is_some_and(|t| t.fullscreen) {
-            out.push(StatusItem { text: "zoomed".to_owned(), role: Role::BarText });
+            out.push(StatusItem {
+                text: "zoomed".to_owned(),
+                role: Role::BarText,
+            });
         }
         let errors = self.messages.unseen_errors();
         if errors > 0 {
-            out.push(StatusItem { text: format!("\u{2717} {errors} :messages"), role: Role::TabBell });
+            out.push(StatusItem {
+                text: format!("\u{2717} {errors} :messages"),
+                role: Role::TabBell,
+            });
         }
         out
     }
@@ -306,16 +374,54 @@ fn draw_pane(s: &mut Slot, p: &Placement, c: &mut Client, title: &str) -> Option
             Some(_) => "crashed \u{b7} r restarts".to_owned(),
             None => s.pane.status(),
         };
-        let pf = PaneFrame { title, right: &status, state, scroll: s.pane.scroll(), ticks: &[] };
+        let pf = PaneFrame {
+            title,
+            right: &status,
+            state,
+            scroll: s.pane.scroll(),
+            ticks: &[],
+        };
         pf.draw(frame, p.outer, look);
+    } else {
+        draw_dividers(frame, p, look);
     }
     cursor
+}
+
+/// Without frames, a line parts a pane from the one at its right and the one below it.
+fn draw_dividers(frame: &mut qd_frame::Frame, p: &Placement, look: &Look) {
+    let style = look.style(if p.focused {
+        Role::PaneFrameFocused
+    } else {
+        Role::PaneFrame
+    });
+    let (down, across) = match look.glyphs() {
+        Glyphs::Ascii => ('|', '-'),
+        Glyphs::Unicode => ('\u{2502}', '\u{2500}'),
+    };
+    if p.inner.right() < p.outer.right() {
+        let r = Rect::new(p.inner.right(), p.outer.y, p.outer.right() - p.inner.right(), p.outer.h);
+        frame.fill(r, style.cell(qd_tty::Sym::from_char(down)));
+    }
+    if p.inner.bottom() < p.outer.bottom() {
+        let r = Rect::new(
+            p.outer.x,
+            p.inner.bottom(),
+            p.outer.w,
+            p.outer.bottom() - p.inner.bottom(),
+        );
+        frame.fill(r, style.cell(qd_tty::Sym::from_char(across)));
+    }
 }
 
 /// What a crashed pane shows.
 fn draw_crash(frame: &mut qd_frame::Frame, area: Rect, look: &Look, message: &str) {
     frame.fill(area, Cell::BLANK);
-    let lines = [("This pane crashed:", Role::TextError), (message, Role::Text), ("r restarts it", Role::TextDim)];
+    let lines = [
+        ("This pane crashed:", Role::TextError),
+        (message, Role::Text),
+        ("r restarts it", Role::TextDim),
+    ];
     let mut y = area.y;
     for (text, role) in lines {
         for part in text.lines() {
@@ -331,7 +437,10 @@ fn draw_crash(frame: &mut qd_frame::Frame, area: Rect, look: &Look, message: &st
 /// Fills what lies outside the session's size on a client that is larger than the smallest.
 fn shade_rest(c: &mut Client, size: Size) {
     let style: Style = c.look.style(Role::TextDim);
-    let mut cell = Cell { sym: qd_tty::Sym::from_char('\u{b7}'), ..Cell::BLANK };
+    let mut cell = Cell {
+        sym: qd_tty::Sym::from_char('\u{b7}'),
+        ..Cell::BLANK
+    };
     if c.caps.ascii {
         cell.sym = qd_tty::Sym::from_char('.');
     }
@@ -342,6 +451,7 @@ fn shade_rest(c: &mut Client, size: Size) {
         c.frame.fill(Rect::new(size.cols, 0, w - size.cols, h), cell);
     }
     if h > size.rows {
-        c.frame.fill(Rect::new(0, size.rows, w.min(size.cols), h - size.rows), cell);
+        c.frame
+            .fill(Rect::new(0, size.rows, w.min(size.cols), h - size.rows), cell);
     }
 }

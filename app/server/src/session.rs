@@ -10,8 +10,8 @@ use std::{
 };
 
 use qd_config::Config;
-use qd_mux::{Effect, Keymap, LayoutSpec, Model, PaneId, PaneSpec};
-use qd_panes::{Factories, FailedPane, Pane, TerminalPane, TestKinds};
+use qd_mux::{Effect, Keymap, LayoutSpec, Model, PaneId, PaneSpec, PaneState};
+use qd_panes::{Factories, IdlePane, Pane, TerminalPane, TestKinds};
 use qd_proto::{ServerMsg, SessionInfo};
 use qd_terminal::More;
 use qd_tty::Size;
@@ -33,6 +33,8 @@ const PANE_TURN: usize = 16 * 1024;
 const BOOST: Duration = Duration::from_millis(100);
 /// How long a program may keep a synchronized update open before it is drawn all the same.
 const SYNC_LIMIT: Duration = Duration::from_millis(150);
+/// The argument of a layout's pane whose command is not to run by itself.
+const START_SUSPENDED: &str = "start_suspended";
 /// How long to wait for programs to end when the session ends.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
@@ -162,10 +164,15 @@ impl Session {
         let mut messages = Messages::new();
         let theme = crate::settings::theme_of(&loaded.config, None, &mut messages).ok_or(ServeError::Theme)?;
         let mut model = Model::new(&options.name, options.detached.unwrap_or(Size::new(80, 24)));
+        model.set_mode(loaded.config.default_mode);
         if !loaded.config.pane_frames.is_on() {
             model.set_frames(qd_mux::Frames::Off);
         }
-        let kinds = if options.test_panes == TestPanes::Offered { TestKinds::Offered } else { TestKinds::Hidden };
+        let kinds = if options.test_panes == TestPanes::Offered {
+            TestKinds::Offered
+        } else {
+            TestKinds::Hidden
+        };
         let factories = Factories::new(reactor.waker(), kinds);
         let env = crate::env::SessionEnv::new(&options.sockets, &options.name, &loaded.config);
         let mut session = Self {
@@ -349,7 +356,11 @@ impl Session {
             return;
         }
         self.opened = true;
-        let name = self.options.layout.clone().or_else(|| self.config.default_layout.clone());
+        let name = self
+            .options
+            .layout
+            .clone()
+            .or_else(|| self.config.default_layout.clone());
         let spec = match crate::settings::find_layout(name.as_deref(), &self.options.layout_dir) {
             Ok((spec, warnings)) => {
                 for w in warnings {
@@ -400,36 +411,57 @@ impl Session {
         Size::new(inner.cols.max(1), inner.rows.max(1))
     }
 
-    /// Tries to open a pane anew that could not be opened.
+    /// Opens a pane that runs nothing yet: it waited to be, or could not be before.
     pub(crate) fn respawn(&mut self, id: PaneId) {
-        if let Some(s) = self.slots.remove(&id) {
+        if let Some(mut s) = self.slots.remove(&id) {
+            s.spec.args.remove(START_SUSPENDED);
             self.spawn(id, s.spec);
             self.relayout();
         }
     }
 
     fn spawn(&mut self, id: PaneId, spec: PaneSpec) {
-        let size = self.size_of(id);
-        let result = if spec.kind == "terminal" {
-            let t = crate::env::spawn_spec(self, id, &spec, size);
-            TerminalPane::spawn(t, crate::settings::terminal_options(&self.config)).map(|p| Box::new(p) as Box<dyn Pane>)
+        let waits = spec.args.get(START_SUSPENDED).is_some_and(|v| v == "true");
+        let made = if waits {
+            Ok(None)
         } else {
-            self.factories.make(&spec, size)
+            self.start(id, &spec).map(Some)
         };
-        match result {
-            Ok(pane) => {
-                self.slots.insert(id, Slot::new(pane, spec));
-                self.watch(id);
-                if let Some(title) = self.slots.get(&id).map(|s| default_title(&s.spec, &self.config)) {
-                    self.model.set_title(id, title);
-                }
+        let (pane, runs): (Box<dyn Pane>, bool) = match made {
+            Ok(Some(pane)) => (pane, true),
+            Ok(None) => (
+                Box::new(IdlePane::waiting(&spec.kind, &default_title(&spec, &self.config))),
+                false,
+            ),
+            Err(why) => {
+                self.say(Level::Error, &why);
+                (Box::new(IdlePane::failed(&spec.kind, &why)), false)
             }
-            Err(e) => {
-                self.say(Level::Error, &e.to_string());
-                let pane = Box::new(FailedPane::new(&spec.kind, &e.to_string()));
-                self.slots.insert(id, Slot::new(pane, spec));
-            }
+        };
+        self.model.set_title(id, default_title(&spec, &self.config));
+        self.model
+            .set_pane_state(id, if runs { PaneState::Running } else { PaneState::Exited });
+        self.slots.insert(id, Slot::new(pane, spec));
+        self.watch(id);
+    }
+
+    /// Starts what a pane runs.
+    fn start(&self, id: PaneId, spec: &PaneSpec) -> Result<Box<dyn Pane>, String> {
+        let size = self.size_of(id);
+        if spec.kind == PaneSpec::TERMINAL {
+            let t = crate::env::spawn_spec(self, id, spec, size);
+            let options = crate::settings::terminal_options(&self.config);
+            return match TerminalPane::spawn(t, options) {
+                Ok(p) => Ok(Box::new(p)),
+                Err(e) => Err(e.to_string()),
+            };
         }
+        if let Some(location) = spec.args.get("location").filter(|_| spec.kind == "plugin") {
+            return Err(format!(
+                "the layout asks for the zellij plugin {location} here: Quarterdeck runs no plugins"
+            ));
+        }
+        self.factories.make(spec, size).map_err(|e| e.to_string())
     }
 
     /// Watches a pane's PTY.
@@ -497,7 +529,10 @@ impl Session {
             }
         }
         if self.model.mode() == qd_mux::Mode::Copy {
-            if let Some(t) = from.and_then(|id| self.slots.get_mut(&id)).and_then(|s| s.pane.terminal()) {
+            if let Some(t) = from
+                .and_then(|id| self.slots.get_mut(&id))
+                .and_then(|s| s.pane.terminal())
+            {
                 t.leave_copy();
             }
             self.model.set_mode(qd_mux::Mode::Raw);
@@ -614,9 +649,16 @@ impl Session {
 
     /// The program's last output may still wait in the PTY when it has ended: it is read to the end first.
     fn reap_all(&mut self) {
-        let ids: Vec<_> = self.slots.iter().filter(|(_, s)| !s.pane.is_dead()).map(|(id, _)| *id).collect();
+        let ids: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, s)| !s.pane.is_dead())
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
-            let Some(t) = self.slots.get_mut(&id).and_then(|s| s.pane.terminal()) else { continue };
+            let Some(t) = self.slots.get_mut(&id).and_then(|s| s.pane.terminal()) else {
+                continue;
+            };
             if t.poll_exit().is_some() {
                 let mut rounds = 0;
                 while t.read_turn(PANE_TURN).more == More::Pending && rounds < 4096 {
@@ -675,7 +717,9 @@ impl Session {
     }
 
     fn shut_down(&mut self) {
-        let Fate::Ending(reason) = self.fate.clone() else { return };
+        let Fate::Ending(reason) = self.fate.clone() else {
+            return;
+        };
         info!(session = %self.name, %reason, "ending");
         for c in self.clients.values_mut() {
             let attached = c.is_attached();
@@ -694,7 +738,11 @@ impl Session {
         }
         let deadline = Instant::now() + SHUTDOWN;
         while Instant::now() < deadline {
-            let alive = self.slots.values_mut().filter_map(|s| s.pane.terminal()).any(|t| t.poll_exit().is_none());
+            let alive = self
+                .slots
+                .values_mut()
+                .filter_map(|s| s.pane.terminal())
+                .any(|t| t.poll_exit().is_none());
             if !alive {
                 break;
             }

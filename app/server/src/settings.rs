@@ -1,9 +1,6 @@
 //! What the configuration means for a running session: themes, layouts, and rereading the file when it changes.
 
-use std::{
-    path::Path,
-    time::SystemTime,
-};
+use std::{path::Path, time::SystemTime};
 
 use qd_config::{Config, Loaded, Severity};
 use qd_mux::{Frames, LayoutSpec};
@@ -52,7 +49,10 @@ pub fn find_theme(name: &str) -> Result<Theme, String> {
         }
     }
     Theme::builtin(name).ok_or_else(|| {
-        format!("there is no theme \u{201c}{name}\u{201d}; there are {}", Theme::builtin_names().join(", "))
+        format!(
+            "there is no theme \u{201c}{name}\u{201d}; there are {}",
+            Theme::builtin_names().join(", ")
+        )
     })
 }
 
@@ -73,7 +73,10 @@ pub(crate) fn find_layout(name: Option<&str>, dir: &Path) -> Result<(LayoutSpec,
     }
     match qd_config::builtin_layout(name) {
         Some(text) => parse(text, name),
-        None => Err(format!("there is no layout \u{201c}{name}\u{201d} in {} and none built in", dir.display())),
+        None => Err(format!(
+            "there is no layout \u{201c}{name}\u{201d} in {} and none built in",
+            dir.display()
+        )),
     }
 }
 
@@ -81,21 +84,32 @@ fn parse(text: &str, file: &str) -> Result<(LayoutSpec, Vec<String>), String> {
     let loaded = qd_config::load_layout(text, file);
     match loaded.layout {
         Some(l) => Ok((l, loaded.diagnostics.iter().map(|d| d.render(text)).collect())),
-        None => Err(loaded.diagnostics.iter().map(|d| d.render(text)).collect::<Vec<_>>().join("\n")),
+        None => Err(loaded
+            .diagnostics
+            .iter()
+            .map(|d| d.render(text))
+            .collect::<Vec<_>>()
+            .join("\n")),
     }
 }
 
 /// How terminals behave.
 pub(crate) fn terminal_options(config: &Config) -> TerminalOptions {
     let on = config.copy_on_select.is_on();
-    TerminalOptions { copy_on_select: if on { CopyOnSelect::Yes } else { CopyOnSelect::No } }
+    TerminalOptions {
+        copy_on_select: if on { CopyOnSelect::Yes } else { CopyOnSelect::No },
+    }
 }
 
 impl Session {
     /// Says what is wrong with a configuration.
     pub(crate) fn report_diagnostics(&mut self, loaded: &Loaded) {
         for d in &loaded.diagnostics {
-            let level = if d.severity == Severity::Error { Level::Error } else { Level::Warn };
+            let level = if d.severity == Severity::Error {
+                Level::Error
+            } else {
+                Level::Warn
+            };
             self.say(level, d.render(&loaded.source).trim_end());
         }
     }
@@ -112,7 +126,11 @@ impl Session {
     /// Rereads the configuration. What is wrong in it is said, and keeps its default.
     pub(crate) fn reload(&mut self) {
         let loaded = qd_config::load(&self.options.config_path);
-        let frames = if loaded.config.pane_frames.is_on() { Frames::On } else { Frames::Off };
+        let frames = if loaded.config.pane_frames.is_on() {
+            Frames::On
+        } else {
+            Frames::Off
+        };
         self.report_diagnostics(&loaded);
         let well = loaded.diagnostics.is_empty();
         self.config = loaded.config;

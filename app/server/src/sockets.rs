@@ -56,7 +56,11 @@ pub enum SocketError {
 }
 
 fn io_at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> SocketError + 'a {
-    move |source| SocketError::Io { what, path: path.to_owned(), source }
+    move |source| SocketError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Whether a session may have this name.
@@ -67,8 +71,14 @@ pub fn check_name(name: &str) -> Result<(), SocketError> {
     let ok = !name.is_empty()
         && name.len() <= MAX_NAME
         && !name.starts_with(['.', '-'])
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if ok { Ok(()) } else { Err(SocketError::Name(name.to_owned())) }
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if ok {
+        Ok(())
+    } else {
+        Err(SocketError::Name(name.to_owned()))
+    }
 }
 
 /// The directory of the sockets.
@@ -111,8 +121,15 @@ impl SocketDir {
     /// # Errors
     /// [`SocketError::Directory`] when it is somebody else's or no directory.
     pub fn open(dir: &Path) -> Result<Self, SocketError> {
-        let unsafe_dir = |why: &str| SocketError::Directory { path: dir.to_owned(), why: why.to_owned() };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_at("could not make", dir))?;
+        let unsafe_dir = |why: &str| SocketError::Directory {
+            path: dir.to_owned(),
+            why: why.to_owned(),
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(io_at("could not make", dir))?;
         let meta = fs::symlink_metadata(dir).map_err(io_at("could not look at", dir))?;
         if !meta.is_dir() {
             return Err(unsafe_dir("it is not a directory"));
@@ -174,14 +191,24 @@ impl SocketDir {
             let listener = UnixListener::bind(&socket).map_err(io_at("could not listen on", &socket))?;
             fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))
                 .map_err(io_at("could not protect", &socket))?;
-            return Ok(Claim { listener, lock: Some(lock), socket, lock_path });
+            return Ok(Claim {
+                listener,
+                lock: Some(lock),
+                socket,
+                lock_path,
+            });
         }
     }
 
     /// Takes over a claim that another process made and handed on.
     #[must_use]
     pub fn inherit(&self, name: &str, listener: UnixListener, lock: File) -> Claim {
-        Claim { listener, lock: Some(lock), socket: self.socket(name), lock_path: self.lock_path(name) }
+        Claim {
+            listener,
+            lock: Some(lock),
+            socket: self.socket(name),
+            lock_path: self.lock_path(name),
+        }
     }
 
     /// Connects to a session, without a word. A dead server's socket is removed.
@@ -224,7 +251,9 @@ impl SocketDir {
         for entry in fs::read_dir(&self.dir).map_err(io_at("could not read", &self.dir))? {
             let Ok(entry) = entry else { continue };
             let file = entry.file_name();
-            let Some(name) = file.to_str().and_then(|f| f.strip_suffix(".sock")) else { continue };
+            let Some(name) = file.to_str().and_then(|f| f.strip_suffix(".sock")) else {
+                continue;
+            };
             match UnixStream::connect(entry.path()) {
                 Ok(_) => out.push(name.to_owned()),
                 Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => self.sweep(name),
