@@ -300,7 +300,7 @@ pub struct HintBar<'a> {
 
 impl HintBar<'_> {
     /// Draws it on the first row of `area`; gives what can be clicked. When the line is short, status items go first
-    /// (from the left, until they take at most half), then hints from the right.
+    /// (from the left, until they take at most half and leave room for two hints), then hints from the right.
     pub fn draw(&self, frame: &mut Frame, area: Rect, look: &Look) -> Vec<Hit> {
         let mut hits = Vec::new();
         if area.is_empty() {
@@ -319,9 +319,14 @@ impl HintBar<'_> {
 
         let room = usize::from(pen.room());
         let wanted: usize = self.hints.iter().map(|h| hint_cols(h, look)).sum();
+        // At most half of the line, and not at the cost of the first hints.
+        let first: usize = self.hints.iter().take(2).map(|h| hint_cols(h, look)).sum::<usize>() + 4;
+        let most = room
+            .saturating_sub(wanted)
+            .max(room.saturating_sub(first).min(room / 2));
         let mut right = self.right;
-        while !right.is_empty() && status_cols(right, look) > room.saturating_sub(wanted).max(room / 2) {
-            right = &right[1..];
+        while !right.is_empty() && status_cols(right, look) > most {
+            right = right.get(1..).unwrap_or_default();
         }
         let left = room.saturating_sub(status_cols(right, look));
         self.draw_hints(&mut pen, left, look, &mut hits);

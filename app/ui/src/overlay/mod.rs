@@ -12,11 +12,12 @@ mod viewer;
 use std::any::Any;
 
 use qd_frame::Frame;
-use qd_tty::{KeyEvent, MouseEvent, Rect};
+use qd_tty::{Attrs, KeyEvent, MouseEvent, Rect};
 use ratatui::{
     buffer::Buffer,
     layout,
-    text::Line,
+    style::Style,
+    text::{Line, Span},
     widgets::{Block, Widget},
 };
 
@@ -29,7 +30,7 @@ pub use viewer::{Viewer, ViewerLine};
 use crate::{
     canvas::{blit, rat_rect},
     edit::LineEdit,
-    theme::{Look, Role},
+    theme::{Look, Role, to_rat},
 };
 
 /// What an overlay made of a piece of input.
@@ -109,8 +110,10 @@ impl Popup {
                 .border_set(look.border())
                 .border_style(look.rat(Role::PopupFrame))
                 .style(look.rat(Role::PopupBackground));
+            let edge = Span::styled(look.marks().horizontal, look.rat(Role::PopupFrame));
             if !title.is_empty() {
-                block = block.title_top(Line::styled(format!(" {title} "), look.rat(Role::PopupTitle)));
+                let words = Span::styled(format!(" {title} "), look.rat(Role::PopupTitle));
+                block = block.title_top(Line::from(vec![edge.clone(), words]));
             }
             let counter = look.text(counter);
             if !counter.is_empty() && counter.chars().count() + title.chars().count() + 8 <= usize::from(outer.w) {
@@ -156,4 +159,21 @@ fn step(at: usize, by: isize, len: usize) -> usize {
 fn keep_in_view(first: usize, at: usize, rows: usize, len: usize) -> usize {
     let first = first.min(at).max((at + 1).saturating_sub(rows.max(1)));
     first.min(len.saturating_sub(rows))
+}
+
+/// The style of a role on a row of a list. On a selected row that is shown by reversing it, colours would be reversed one
+/// by one: there only the modifiers stay, and plain words keep the row's style.
+fn on_row(role: Role, selected: bool, look: &Look) -> Style {
+    let row = look.style(Role::ListSelected);
+    if !selected {
+        return look.rat_on(role, Role::PopupBackground);
+    }
+    if row.attrs.contains(Attrs::REVERSE) {
+        let own = qd_frame::Style {
+            attrs: look.style(role).attrs - Attrs::DIM,
+            ..row
+        };
+        return to_rat(own);
+    }
+    look.rat_on(role, Role::ListSelected)
 }

@@ -11,7 +11,7 @@ use ratatui::{
     widgets::{List, ListItem, Widget},
 };
 
-use super::{Outcome, Overlay, Popup, Submit, hint, keep_in_view};
+use super::{Outcome, Overlay, Popup, Submit, hint, keep_in_view, on_row};
 use crate::{
     canvas::{Pen, fit, width, width16},
     edit::{Edit, LineEdit},
@@ -227,11 +227,7 @@ impl Prompt {
             .take(rows)
             .map(|(i, c)| {
                 let on = self.chosen.as_ref().is_some_and(|(at, _)| *at == i);
-                let (base, under) = if on {
-                    (Role::ListSelected, Role::ListSelected)
-                } else {
-                    (Role::PopupBackground, Role::PopupBackground)
-                };
+                let base = if on { Role::ListSelected } else { Role::PopupBackground };
                 let text = look.text(&c.text);
                 let text = fit(&text, name, m.ellipsis);
                 let doc = look.text(&c.doc);
@@ -239,9 +235,9 @@ impl Prompt {
                 let pad = " ".repeat(name - width(&text).min(name) + 2);
                 let lead = if on { m.pointer } else { " " };
                 let spans = vec![
-                    Span::styled(lead, look.rat_on(Role::PopupTitle, under)),
+                    Span::styled(lead, on_row(Role::PopupTitle, on, look)),
                     Span::raw(format!("{text}{pad}")),
-                    Span::styled(doc, look.rat_on(Role::TextDim, under)),
+                    Span::styled(doc, on_row(Role::TextDim, on, look)),
                 ];
                 ListItem::new(Line::from(spans)).style(look.rat(base))
             });

@@ -12,7 +12,7 @@ use ratatui::{
     widgets::{List, ListItem, Paragraph, Widget},
 };
 
-use super::{Outcome, Overlay, Popup, Submit, draw_input, hint, keep_in_view, step};
+use super::{Outcome, Overlay, Popup, Submit, draw_input, hint, keep_in_view, on_row, step};
 use crate::{
     canvas::{centred, fit, wrap},
     edit::{Edit, LineEdit},
@@ -180,45 +180,89 @@ impl Viewer {
         isize::try_from(self.list.h / 2).unwrap_or(1).max(1)
     }
 
-    /// The rows that the lines take on `cols` columns: which entry of `shown`, and which bytes of it.
-    fn lay_out(&self, cols: usize) -> Vec<(usize, Range<usize>)> {
+    /// The rows that the lines take on `cols` columns.
+    fn lay_out(&self, cols: usize) -> Vec<Row> {
         let mut rows = Vec::new();
         for (entry, line) in self.shown.iter().enumerate() {
             let Some(l) = self.lines.get(*line) else { continue };
             match self.long {
-                Long::Wrap => rows.extend(wrap(&l.text, cols).into_iter().map(|r| (entry, r))),
-                Long::Cut => rows.push((entry, 0..l.text.find('\n').unwrap_or(l.text.len()))),
+                Long::Wrap => wrap_line(entry, &l.text, cols, &mut rows),
+                Long::Cut => {
+                    let range = 0..l.text.find('\n').unwrap_or(l.text.len());
+                    rows.push(Row {
+                        entry,
+                        range,
+                        indent: 0,
+                    });
+                }
             }
         }
         rows
     }
 
-    fn row(&self, entry: usize, range: &Range<usize>, cols: usize, look: &Look) -> ListItem<'static> {
-        let selected = entry == self.at;
+    fn row(&self, row: &Row, cols: usize, look: &Look) -> ListItem<'static> {
+        let selected = row.entry == self.at;
         let under = if selected {
             Role::ListSelected
         } else {
             Role::PopupBackground
         };
         let pointer = if selected { look.marks().pointer } else { " " };
-        let mut spans = vec![Span::styled(pointer, look.rat_on(Role::PopupTitle, under))];
-        if let Some(l) = self.shown.get(entry).and_then(|i| self.lines.get(*i)) {
+        let mut spans = vec![Span::styled(pointer, on_row(Role::PopupTitle, selected, look))];
+        spans.push(Span::raw(" ".repeat(row.indent)));
+        if let Some(l) = self.shown.get(row.entry).and_then(|i| self.lines.get(*i)) {
             // Plain words take the row's own style, so that a reversed row stays reversed.
             let style = if l.role == Role::Text {
                 Style::new()
             } else {
-                look.rat_on(l.role, under)
+                on_row(l.role, selected, look)
             };
-            let text = l.text.get(range.clone()).unwrap_or_default().replace('\t', "    ");
-            let text = fit(&text, cols, look.marks().ellipsis);
+            let text = l.text.get(row.range.clone()).unwrap_or_default().replace('\t', "    ");
+            let text = fit(&text, cols.saturating_sub(row.indent), look.marks().ellipsis);
             spans.extend(highlighted(
                 &text,
                 self.filter.text(),
                 style,
-                look.rat(Role::SearchMatch),
+                on_row(Role::SearchMatch, selected, look),
             ));
         }
         ListItem::new(Line::from(spans)).style(look.rat(under))
+    }
+}
+
+/// A row on the screen: a part of a line.
+struct Row {
+    /// The line's place in `shown`.
+    entry: usize,
+    /// The bytes of it that the row shows.
+    range: Range<usize>,
+    /// The columns before them.
+    indent: usize,
+}
+
+/// Breaks a line into rows. Those after the first stand a little further right than the first.
+fn wrap_line(entry: usize, text: &str, cols: usize, rows: &mut Vec<Row>) {
+    let lead = text.len() - text.trim_start_matches(' ').len();
+    let indent = (lead + 2).min(cols / 3);
+    let mut start = 0;
+    for paragraph in text.split('\n') {
+        let first = wrap(paragraph, cols).into_iter().next().unwrap_or(0..0);
+        rows.push(Row {
+            entry,
+            range: start..start + first.end,
+            indent: 0,
+        });
+        let rest = paragraph.get(first.end..).unwrap_or_default().trim_start_matches(' ');
+        if !rest.is_empty() {
+            let at = start + paragraph.len() - rest.len();
+            let row = |r: Range<usize>| Row {
+                entry,
+                range: at + r.start..at + r.end,
+                indent,
+            };
+            rows.extend(wrap(rest, cols.saturating_sub(indent)).into_iter().map(row));
+        }
+        start += paragraph.len() + 1;
     }
 }
 
@@ -363,7 +407,7 @@ impl Overlay for Viewer {
         let rows = self.lay_out(cols.max(1));
         let visible = usize::from(body.height);
         let cursor = |from_end: bool| {
-            let of_cursor = |r: &(usize, Range<usize>)| r.0 == self.at;
+            let of_cursor = |r: &Row| r.entry == self.at;
             if from_end {
                 rows.iter().rposition(of_cursor)
             } else {
@@ -374,9 +418,7 @@ impl Overlay for Viewer {
         // The whole line under the cursor if it fits, else its beginning.
         self.first = keep_in_view(self.first, cursor(true), visible, rows.len()).min(cursor(false));
         let shown = rows.iter().skip(self.first).take(visible);
-        let items: Vec<_> = shown
-            .map(|(entry, range)| self.row(*entry, range, cols, look))
-            .collect();
+        let items: Vec<_> = shown.map(|row| self.row(row, cols, look)).collect();
         if items.is_empty() {
             let words = if all == 0 {
                 self.nothing.clone()
@@ -399,7 +441,7 @@ impl Overlay for Viewer {
             };
             super::picker::scrollbar(bar, self.first, visible, rows.len(), &mut popup.buffer, look);
         }
-        self.rows = rows.into_iter().map(|(entry, _)| entry).collect();
+        self.rows = rows.into_iter().map(|r| r.entry).collect();
         if input_rows > 0 {
             let row = layout::Rect {
                 y: body.bottom(),

@@ -14,7 +14,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::{Feed, Multi, PickItem, Picker, Ranked};
 use crate::{
     canvas::{centred, fit, width},
-    overlay::{Popup, draw_input},
+    overlay::{Popup, draw_input, on_row},
     theme::{Look, Role},
 };
 
@@ -232,6 +232,13 @@ const fn inset(a: layout::Rect) -> layout::Rect {
     }
 }
 
+/// The side of its column that a text stands at.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Left,
+    Right,
+}
+
 /// The widths of the columns, the same for all rows that are shown.
 struct Columns {
     label: usize,
@@ -316,28 +323,22 @@ fn row(
     look: &Look,
 ) -> Line<'static> {
     let m = look.marks();
-    let under = if selected {
-        Role::ListSelected
-    } else {
-        Role::PopupBackground
-    };
     let stale = matches!(p.feed, Feed::Disconnected { .. });
     let plain = if item.disabled.is_some() || stale {
         Role::ListDisabled
     } else {
         Role::PopupBackground
     };
-    // Plain words take the row's own style, so that a reversed row stays reversed.
     let style = |role: Role| {
         if role == Role::PopupBackground {
             Style::new()
         } else {
-            look.rat_on(role, under)
+            on_row(role, selected, look)
         }
     };
     let mut spans = Vec::new();
     let pointer = if selected { m.pointer } else { " " };
-    spans.push(Span::styled(pointer, look.rat_on(Role::PopupTitle, under)));
+    spans.push(Span::styled(pointer, style(Role::PopupTitle)));
     if p.multi == Multi::Yes {
         let mark = if p.marked.contains(&item.id) { m.marked } else { " " };
         spans.push(Span::styled(mark, style(Role::ListMarked)));
@@ -372,15 +373,18 @@ fn row(
     }
     let gap = |w: usize| if w > 0 { w + 2 } else { 0 };
     pad(&mut spans, room.saturating_sub(used + gap(c.group) + gap(c.keys)));
-    for (text, w, role) in [
-        (&item.group, c.group, Role::TextDim),
-        (&item.keys, c.keys, Role::ListKeys),
-    ] {
+    let columns = [
+        (&item.group, c.group, Role::TextDim, Side::Left),
+        (&item.keys, c.keys, Role::ListKeys, Side::Right),
+    ];
+    for (text, w, role, side) in columns {
         if w > 0 {
             let shown = look.text(text);
             let shown = fit(&shown, w, m.ellipsis).into_owned();
-            pad(&mut spans, 2 + w - width(&shown));
+            let rest = w - width(&shown).min(w);
+            pad(&mut spans, 2 + if side == Side::Right { rest } else { 0 });
             spans.push(Span::styled(shown, style(role)));
+            pad(&mut spans, if side == Side::Left { rest } else { 0 });
         }
     }
     Line::from(spans)
