@@ -477,3 +477,7 @@ fn text(s: &[u8], mods: Mods, out: &mut Vec<Decoded>) -> Front {
     press(out, key, mods | more);
     Front::Taken(c.len_utf8())
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

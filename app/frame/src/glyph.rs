@@ -25,9 +25,14 @@ pub(crate) enum Glyph {
     },
 }
 
+/// The letters of flags: one column each or two, as terminals please.
+const FLAG_A: char = '\u{1f1e6}';
+const FLAG_Z: char = '\u{1f1ff}';
+
 /// Characters that change the width of what is before them on some terminals only.
 const fn joins(c: char) -> bool {
-    matches!(c, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0020}'..='\u{e007f}')
+    matches!(c,
+        '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0020}'..='\u{e007f}' | FLAG_A..=FLAG_Z)
 }
 
 fn columns(c: char) -> usize {

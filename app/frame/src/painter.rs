@@ -163,11 +163,8 @@ impl Painter {
         self.shape = None;
         self.w.forget();
         self.w.cols = self.size.cols;
-        self.w.raw(if self.w.caps.scroll_regions {
-            b"\x1b[m\x1b[r\x1b[H"
-        } else {
-            b"\x1b[m\x1b[H"
-        });
+        // A region that somebody left would stop the cursor on its way down.
+        self.w.raw(b"\x1b[m\x1b[r\x1b[H");
         self.w.place = Place::At(0, 0);
     }
 

@@ -240,13 +240,13 @@ mod tests {
         assert_eq!(sgr(red, zero), "[m");
         assert_eq!(sgr(red, pen(i(9), d, none)), "[91m");
         assert_eq!(sgr(red, pen(i(1), i(4), Attrs::BOLD)), "[1;44m");
-        assert_eq!(sgr(pen(i(1), i(4), Attrs::BOLD), red), "[22;49m");
+        assert_eq!(sgr(pen(i(1), i(4), Attrs::BOLD), red), "[0;31m");
         assert_eq!(
             sgr(pen(i(1), i(4), Attrs::BOLD | Attrs::DIM), pen(i(1), i(4), Attrs::DIM)),
             "[22;2m"
         );
         assert_eq!(sgr(pen(i(1), i(4), Attrs::all() & Attrs::STYLE), red), "[0;31m");
-        assert_eq!(sgr(red, pen(d, i(200), none)), "[39;48;5;200m");
+        assert_eq!(sgr(red, pen(d, i(200), none)), "[0;48;5;200m");
         assert_eq!(sgr(red, pen(d, d, Attrs::REVERSE)), "[0;7m");
         assert_eq!(
             sgr(zero, pen(Color::rgb(1, 20, 255), Color::rgb(0, 0, 0), none)),
