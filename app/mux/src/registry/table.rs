@@ -171,12 +171,12 @@ fn panes() -> Vec<Command> {
             read::new_pane,
             "Split a pane and open a shell, a command or an engine's view.",
         ),
-        plain(
+        confirm(plain(
             Panes,
             "close-pane",
             Action::ClosePane,
             "Close a pane and end its program.",
-        ),
+        )),
         plain(
             Panes,
             "rerun-pane",
