@@ -35,6 +35,8 @@ impl Pen {
     /// The pen a cell wants on a terminal with these capabilities.
     pub(crate) fn of(c: &Cell, caps: &Caps) -> Self {
         let mut attrs = c.attrs & Attrs::STYLE;
+        // Two of the eight kinds do not exist.
+        attrs = attrs.with_underline(attrs.underline());
         let mut ul = Color::DEFAULT;
         match attrs.underline() {
             Underline::None => {}
@@ -62,6 +64,9 @@ impl Pen {
         }
         let mut inc = Params::new();
         inc.step(self, to);
+        if inc.len == 0 {
+            return;
+        }
         let mut reset = Params::new();
         reset.separate();
         if to != Self::default() {
