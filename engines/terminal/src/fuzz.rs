@@ -40,8 +40,7 @@ pub fn vt(data: &[u8]) {
         col: u16::MAX,
     };
     for shape in [Shape::Stream, Shape::Line, Shape::Block] {
-        vt.text_range(Pos::default(), end, shape);
+        let _ = vt.text_range(Pos::default(), end, shape);
     }
-    vt.cursor();
-    vt.prompts();
+    let _ = (vt.cursor(), vt.prompts());
 }

@@ -168,7 +168,9 @@ pub(super) fn convert(cells: &[Src], out: &mut [Cell]) {
         }
         let s = style(src);
         match kind(cells, i) {
-            Kind::Broken | Kind::Gap => out[i] = s.cell(Sym::SPACE),
+            Kind::Broken => out[i] = s.cell(Sym::SPACE),
+            // Nothing was ever written there, and nothing of it is kept once the row is packed.
+            Kind::Gap => out[i] = Cell::BLANK,
             k => {
                 let wide = matches!(k, Kind::Wide);
                 if wide && i + 1 >= n {

@@ -34,7 +34,7 @@ const REPLIES_MAX: usize = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
     Fast,
-    #[cfg_attr(not(test), allow(dead_code, reason = "the reference for tests"))]
+    #[cfg(test)]
     Slow,
 }
 
@@ -280,6 +280,11 @@ impl Core {
     #[inline]
     fn wrap(&mut self) {
         self.term.grid_mut().cursor_cell().flags.insert(Flags::WRAPLINE);
+        // A line feed keeps the pending wrap, so this row may be one that nothing was written to yet.
+        let line = usize::try_from(self.term.grid().cursor.point.line.0).unwrap_or(0);
+        if let Some(w) = self.screen_widths.get_mut(line) {
+            *w = u16::MAX;
+        }
         let bottom = i32::try_from(self.region.end).unwrap_or(i32::MAX);
         let grid = self.term.grid_mut();
         if grid.cursor.point.line + 1 >= bottom {

@@ -189,6 +189,8 @@ impl Core {
             }
         }
         self.with_main(|c| {
+            // What may stay is decided by the sizes alone, not by when the grid was drained last.
+            c.drain(old.keep());
             if dims.rows != old.rows {
                 make_room(c.term.grid_mut(), 2 * dims.rows.abs_diff(old.rows), worst);
             }

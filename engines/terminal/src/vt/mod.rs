@@ -9,6 +9,8 @@ mod grid;
 mod osc;
 mod parser;
 mod search;
+#[cfg(test)]
+mod tests;
 mod types;
 mod view;
 
