@@ -1,5 +1,7 @@
 //! Whatever the size, the text and the keys: nothing panics, nothing is drawn outside of its place, and ASCII stays ASCII.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 mod scenes;
 
 use proptest::prelude::*;

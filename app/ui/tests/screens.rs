@@ -1,6 +1,8 @@
 //! Golden screens: what each widget looks like at three sizes, in ASCII, and without colour (where the modifiers of each
 //! row are written below it).
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 mod scenes;
 
 use qd_frame::{ColorDepth, Frame};

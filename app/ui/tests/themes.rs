@@ -1,6 +1,8 @@
 //! The shipped themes: every role has its look, words can be read, states differ without colour, and a mistake in a theme
 //! file is told with its place.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as tests do")]
+
 use qd_frame::{ColorDepth, Style};
 use qd_tty::{Attrs, Color};
 use qd_ui::{Glyphs, Look, Role, RoleKind, Theme, contrast_ratio};
@@ -359,4 +361,67 @@ fn themes_that_inherit_in_a_circle_are_refused() {
     };
     let e = Theme::parse_with("inherits = \"dad\"\n", "me.toml", &parents).unwrap_err();
     assert_eq!((e.file.as_str(), e.line), ("dad.toml", 3), "{e}");
+}
+
+#[test]
+fn marks_of_states_differ_and_are_one_column_wide() {
+    let theme = Theme::builtin("mono").unwrap();
+    for glyphs in [Glyphs::Unicode, Glyphs::Ascii] {
+        let look = Look::new(&theme, ColorDepth::Mono, glyphs);
+        let m = look.marks();
+        for (a, b) in [
+            (m.bell, m.activity),
+            (m.failed, m.alert),
+            (m.failed, m.done),
+            (m.done, m.alert),
+            (m.info, m.done),
+        ] {
+            assert_ne!(a, b, "{glyphs:?}");
+        }
+        let all = [
+            m.horizontal,
+            m.vertical,
+            m.thumb,
+            m.tick,
+            m.ellipsis,
+            m.more_left,
+            m.more_right,
+            m.pointer,
+            m.marked,
+        ];
+        let more = [
+            m.bell, m.activity, m.dot, m.failed, m.done, m.alert, m.info, m.edge, m.times,
+        ];
+        for mark in all.into_iter().chain(more).chain(m.corners) {
+            assert_eq!(qd_ui::width(mark), 1, "{mark}");
+            assert!(glyphs == Glyphs::Unicode || mark.is_ascii(), "{mark}");
+        }
+    }
+}
+
+/// Red, green and blue of an indexed colour from 16 on, in xterm's palette.
+fn xterm(i: u8) -> (u8, u8, u8) {
+    let level = |n: u8| [0, 95, 135, 175, 215, 255][usize::from(n)];
+    match i {
+        232.. => (8 + 10 * (i - 232), 8 + 10 * (i - 232), 8 + 10 * (i - 232)),
+        _ => (level((i - 16) / 36), level((i - 16) / 6 % 6), level((i - 16) % 6)),
+    }
+}
+
+#[test]
+fn words_stay_readable_on_256_colours() {
+    let mut bad = Vec::new();
+    for theme in themes().iter().filter(|t| !matches!(t.name(), "ansi16" | "mono")) {
+        let look = look(theme, ColorDepth::Indexed256);
+        let screen = look.style(Role::Background).bg;
+        for role in Role::ALL.iter().filter(|r| r.kind() == RoleKind::Text) {
+            let s = look.style(*role);
+            let bg = if s.bg.is_default() { screen } else { s.bg };
+            let r = contrast_ratio(xterm(s.fg.as_indexed().unwrap()), xterm(bg.as_indexed().unwrap()));
+            if r < 3.5 {
+                bad.push(format!("{} {role}: {r:.2}", theme.name()));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
 }

@@ -28,7 +28,7 @@ pub use toast::{Level, Toasts, Turnover};
 pub use viewer::{Viewer, ViewerLine};
 
 use crate::{
-    canvas::{blit, rat_rect},
+    canvas::{blit, fit, rat_rect, width},
     edit::LineEdit,
     theme::{Look, Role, to_rat},
 };
@@ -105,7 +105,7 @@ impl Popup {
             area
         } else {
             let title = look.text(title);
-            let title = crate::canvas::fit(&title, usize::from(outer.w).saturating_sub(6), look.marks().ellipsis);
+            let title = fit(&title, usize::from(outer.w).saturating_sub(6), look.marks().ellipsis);
             let mut block = Block::bordered()
                 .border_set(look.border())
                 .border_style(look.rat(Role::PopupFrame))
@@ -116,7 +116,7 @@ impl Popup {
                 block = block.title_top(Line::from(vec![edge.clone(), words]));
             }
             let counter = look.text(counter);
-            if !counter.is_empty() && counter.chars().count() + title.chars().count() + 8 <= usize::from(outer.w) {
+            if !counter.is_empty() && width(&counter) + width(&title) + 9 <= usize::from(outer.w) {
                 let line = Line::styled(
                     format!(" {counter} "),
                     look.rat_on(Role::TextDim, Role::PopupBackground),
@@ -142,7 +142,7 @@ fn draw_input(buffer: &mut Buffer, row: layout::Rect, label: &str, line: &LineEd
     }
     let label = look.text(label);
     // The label gives way before the text does.
-    let label = crate::canvas::fit(&label, usize::from(row.width).saturating_sub(6), look.marks().ellipsis);
+    let label = fit(&label, usize::from(row.width).saturating_sub(6), look.marks().ellipsis);
     let (x, _) = buffer.set_stringn(row.x, row.y, &*label, row.width.into(), look.rat(Role::InputPrompt));
     let room = row.right().saturating_sub(x);
     let (text, _, caret) = line.view(room.into());

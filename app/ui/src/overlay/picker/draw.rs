@@ -20,6 +20,8 @@ use crate::{
 
 /// A screen needs this many columns for a preview.
 const PREVIEW_COLS: u16 = 100;
+/// The columns are as wide as the best rows need, this many of them.
+const MEASURED: usize = 1_000;
 /// Loading is shown after this many milliseconds: what is faster needs no words.
 const LOADING_AFTER_MS: u64 = 150;
 
@@ -98,7 +100,7 @@ pub(crate) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, d) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(d);
@@ -248,9 +250,11 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(p: &Picker, shown: &[Ranked], room: usize) -> Self {
+    fn new(p: &Picker, room: usize) -> Self {
+        // Measured over more than what is in view, so that columns stand still while scrolling.
+        let measured = p.found.get(..p.found.len().min(MEASURED)).unwrap_or_default();
         let most = |of: &dyn Fn(&PickItem) -> usize| {
-            shown
+            measured
                 .iter()
                 .filter_map(|r| p.items.get(r.item))
                 .map(of)
@@ -298,7 +302,7 @@ fn draw_list(p: &Picker, rows: &Rows, buf: &mut Buffer, look: &Look) {
         Multi::No => 2,
     };
     let room = usize::from(area.width).saturating_sub(lead + 1);
-    let columns = Columns::new(p, shown, room);
+    let columns = Columns::new(p, room);
     let items = shown.iter().enumerate().filter_map(|(i, r)| {
         let item = p.items.get(r.item)?;
         let selected = p.first + i == p.at;
