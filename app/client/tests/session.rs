@@ -1,4 +1,5 @@
 //! The client on a real pty, against a server that this test plays.
+#![allow(clippy::unwrap_used, clippy::panic)] // The helpers are tests as well.
 
 use std::{
     fs::File,

@@ -72,7 +72,7 @@ fn emptied(c: Cell) -> Cell {
 fn tail_of(head: Cell) -> Cell {
     Cell {
         sym: Sym::SPACE,
-        attrs: head.attrs - WIDTH | Attrs::WIDE_TAIL,
+        attrs: (head.attrs - WIDTH) | Attrs::WIDE_TAIL,
         ..head
     }
 }

@@ -229,24 +229,20 @@ impl Painter {
 
     /// Places the cursor and moves everything to `out`.
     fn finish(&mut self, frame: &Frame, out: &mut Vec<u8>) -> bool {
-        let body = self.w.buf.len();
-        match frame.cursor() {
-            Some((x, y, shape)) => {
-                if self.shape != Some(shape) {
-                    if self.shape.is_some() || shape != CursorShape::Default || self.shown == Shown::Unknown {
-                        self.w.raw(&[0x1b, b'[', b'0' + shape.decscusr(), b' ', b'q']);
-                    }
-                    self.shape = Some(shape);
-                }
-                self.w.move_to(x, y, frame.row(y));
+        let large = self.w.buf.len() > LARGE;
+        let cursor = frame.cursor();
+        if let Some((x, y, shape)) = cursor {
+            if self.shape != Some(shape) {
+                self.w.raw(&[0x1b, b'[', b'0' + shape.decscusr(), b' ', b'q']);
+                self.shape = Some(shape);
             }
-            None => {}
+            self.w.move_to(x, y, frame.row(y));
         }
-        let large = body > LARGE;
         let sync = large && self.w.caps.sync;
-        let hide = (large && !sync && self.shown != Shown::Hidden)
-            || (frame.cursor().is_none() && self.shown != Shown::Hidden);
-        if self.w.buf.is_empty() && !hide && (frame.cursor().is_none() || self.shown == Shown::Visible) {
+        // A synchronized update shows no cursor on its way; otherwise it would be seen jumping about.
+        let hide = self.shown != Shown::Hidden && (cursor.is_none() || (large && !sync));
+        let show = cursor.is_some() && (hide || self.shown != Shown::Visible);
+        if self.w.buf.is_empty() && !hide && !show {
             return false;
         }
         if sync {
@@ -254,16 +250,19 @@ impl Painter {
         }
         if hide {
             out.extend_from_slice(b"\x1b[?25l");
-            self.shown = Shown::Hidden;
         }
         out.extend_from_slice(&self.w.buf);
-        if frame.cursor().is_some() && self.shown != Shown::Visible {
+        if show {
             out.extend_from_slice(b"\x1b[?25h");
-            self.shown = Shown::Visible;
         }
         if sync {
             out.extend_from_slice(b"\x1b[?2026l");
         }
+        self.shown = if cursor.is_some() {
+            Shown::Visible
+        } else {
+            Shown::Hidden
+        };
         true
     }
 }

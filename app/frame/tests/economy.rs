@@ -100,7 +100,7 @@ fn gaps_are_rewritten_and_ends_erased() {
     f.put_str(3, 1, 80, "               ", Style::default());
     out.clear();
     p.paint(&f, &mut out);
-    assert_eq!(String::from_utf8_lossy(&out), "\x1b[2D\x1b[K");
+    assert_eq!(String::from_utf8_lossy(&out), "\x08\x1b[K");
     let red = Style {
         bg: Color::indexed(1),
         ..Style::default()

@@ -218,7 +218,9 @@ fn compare(f: &Frame, b: &Both, caps: &Caps) -> Result<(), TestCaseError> {
             let i = usize::from(x);
             let c = row[i];
             let at = format!("column {x}, row {y}: {c:?}");
-            let vc = b.vt.screen().cell(y, x).unwrap();
+            let Some(vc) = b.vt.screen().cell(y, x) else {
+                return Err(TestCaseError::fail(format!("no {at}")));
+            };
             let ac = &b.term.grid()[Point::new(Line(i32::from(y)), Column(i))];
             if c.attrs.contains(Attrs::WIDE_TAIL) {
                 continue;
