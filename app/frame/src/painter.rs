@@ -114,7 +114,7 @@ impl Painter {
                 break;
             };
             let new = frame.row(y);
-            if !full && old == new {
+            if !full && equal(old, new) {
                 continue;
             }
             normalise(new, &mut self.line);
@@ -176,7 +176,7 @@ impl Painter {
         }
         let rows = || (0..self.size.rows).zip(self.shadow.chunks_exact(cols));
         if rows()
-            .filter(|(y, old)| *old != frame.row(*y))
+            .filter(|(y, old)| !equal(old, frame.row(*y)))
             .take(SCROLL_ROWS)
             .count()
             < SCROLL_ROWS
@@ -267,6 +267,35 @@ impl Painter {
     }
 }
 
+/// Whether two rows are equal; looks at all of every few cells at once, for rows mostly are.
+fn equal(a: &[Cell], b: &[Cell]) -> bool {
+    let same = |(a, b): (&Cell, &Cell)| {
+        (a.sym == b.sym)
+            & (a.fg == b.fg)
+            & (a.bg == b.bg)
+            & (a.ul == b.ul)
+            & (a.attrs.bits() == b.attrs.bits())
+            & (a.link == b.link)
+    };
+    a.len() == b.len()
+        && a.chunks(8)
+            .zip(b.chunks(8))
+            .all(|(a, b)| a.iter().zip(b).map(same).fold(true, |all, s| all & s))
+}
+
+/// Whether `c` is ASCII text that looks like `before`, and not the start of a run of blanks.
+fn follows(before: &Cell, c: &Cell, next: &Cell) -> bool {
+    let shown = match c.sym.as_char() {
+        Some('!'..='~') => true,
+        Some(' ') => next.sym != c.sym,
+        _ => false,
+    };
+    shown
+        && !c.attrs.intersects(Attrs::WIDE | Attrs::WIDE_TAIL | Attrs::UNSURE_WIDTH)
+        && (c.fg, c.bg, c.ul, c.attrs, c.link) == (before.fg, before.bg, before.ul, before.attrs, before.link)
+        && !bare(before)
+}
+
 /// Draws the difference of a row; says whether there was one. `old` is `None` where the terminal's row is not known.
 fn paint_row(w: &mut Writer, y: u16, old: Option<&[Cell]>, new: &[Cell]) -> bool {
     let same = |x: usize| old.is_some_and(|o| o.get(x) == new.get(x));
@@ -305,6 +334,18 @@ fn paint_row(w: &mut Writer, y: u16, old: Option<&[Cell]>, new: &[Cell]) -> bool
         x += width;
         if reach > x {
             touched = touched.max(reach);
+        } else if width == 1 {
+            // Mostly text of the same look follows.
+            let more = new
+                .get(x..end)
+                .unwrap_or_default()
+                .iter()
+                .zip(new.get(x + 1..).unwrap_or_default());
+            let run = more
+                .enumerate()
+                .take_while(|(i, (c, next))| !same(x + i) && follows(cell, c, next))
+                .count();
+            x += w.text(y, new.get(x..x + run).unwrap_or_default());
         }
     }
     if let Some(from) = erase {

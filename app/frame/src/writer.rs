@@ -329,6 +329,20 @@ impl Writer {
         };
     }
 
+    /// Writes narrow ASCII cells of the look in force, which do not reach the last column. Returns how many.
+    pub(crate) fn text(&mut self, y: u16, cells: &[Cell]) -> usize {
+        let Place::At(x, cy) = self.place else { return 0 };
+        if cy != y {
+            return 0;
+        }
+        self.buf.extend(cells.iter().map(|c| match c.sym.as_char() {
+            Some(c @ ' '..='~') => c as u8,
+            _ => b' ',
+        }));
+        self.advance(x, y, cells.len() as u16);
+        cells.len()
+    }
+
     /// Draws the cell at `x`, `y`, where the cursor already is. Returns the column up to which the terminal's content
     /// may have been touched.
     pub(crate) fn draw(&mut self, x: u16, y: u16, cell: &Cell, row: &[Cell]) -> u16 {
