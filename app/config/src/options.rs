@@ -83,8 +83,6 @@ pub struct Config {
     pub escape_time_ms: u16,
     /// Whether pasting several lines into a shell without bracketed paste asks first.
     pub paste_guard: Toggle,
-    /// Whether even the spinner stands still.
-    pub reduced_motion: Toggle,
     /// Frames a second at most, 1 to 240.
     pub frame_rate: u16,
     /// Variables set in every new pane.
@@ -127,7 +125,6 @@ impl Default for Config {
             osc52_read: Toggle::Off,
             escape_time_ms: 25,
             paste_guard: Toggle::On,
-            reduced_motion: Toggle::Off,
             frame_rate: 60,
             env: BTreeMap::new(),
             update_environment: refreshed.map(str::to_owned).to_vec(),
@@ -302,12 +299,6 @@ pub(crate) const DEFS: &[Def] = &[
         doc: "Whether pasting several lines into a shell that takes them for commands asks first.",
         read: |c, n| toggle(n).map(|v| c.paste_guard = v),
         show: |c| shown(c.paste_guard),
-    },
-    Def {
-        name: "reduced_motion",
-        doc: "Whether even the spinner stands still.",
-        read: |c, n| toggle(n).map(|v| c.reduced_motion = v),
-        show: |c| shown(c.reduced_motion),
     },
     Def {
         name: "frame_rate",

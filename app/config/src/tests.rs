@@ -64,7 +64,7 @@ fn every_option_can_be_set() {
         default_shell "/bin/fish"; default_cwd "/srv"; default_layout "shell"; default_mode "lock"
         scroll_buffer_size 5; scroll_buffer_bytes "2 MiB"
         mouse_mode #false; pane_frames false; hints "short"; ascii on; copy_command "wl-copy"; copy_on_select off
-        osc52_read #true; escape_time 0; paste_guard #false; reduced_motion #true; frame_rate 10
+        osc52_read #true; escape_time 0; paste_guard #false; frame_rate 10
         env { EDITOR "vim"; N 3; }
         update_environment "A" "B"
         keybinds preset="tmux" leader="F12"
@@ -91,7 +91,6 @@ fn every_option_can_be_set() {
         osc52_read: Toggle::On,
         escape_time_ms: 0,
         paste_guard: Toggle::Off,
-        reduced_motion: Toggle::On,
         frame_rate: 10,
         env: BTreeMap::from([("EDITOR".into(), "vim".into()), ("N".into(), "3".into())]),
         update_environment: vec!["A".into(), "B".into()],
@@ -387,7 +386,6 @@ fn any_config() -> impl Strategy<Value = Config> {
         copy_on_select: s[3],
         osc52_read: s[4],
         paste_guard: s[5],
-        reduced_motion: s[6],
         hints: w.0,
         preset: w.1.to_owned(),
         default_mode: w.2,

@@ -182,6 +182,7 @@ pub enum Action {
     TabPicker,
     SessionPicker,
     ThemePicker,
+    LeaderPicker,
     LastPicker,
     SetTheme(String),
     CycleHints,
@@ -336,6 +337,7 @@ impl Action {
             Self::TabPicker => "tab-picker",
             Self::SessionPicker => "session-picker",
             Self::ThemePicker => "theme-picker",
+            Self::LeaderPicker => "leader-picker",
             Self::LastPicker => "last-picker",
             Self::SetTheme(_) => "set-theme",
             Self::CycleHints => "cycle-hints",
@@ -439,6 +441,7 @@ impl Action {
             | Self::TabPicker
             | Self::SessionPicker
             | Self::ThemePicker
+            | Self::LeaderPicker
             | Self::LastPicker
             | Self::CycleHints
             | Self::ReloadConfig

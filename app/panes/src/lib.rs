@@ -25,6 +25,8 @@ pub enum PaneEvent {
     Bell,
     /// A program put text on the clipboard (OSC 52).
     Clipboard(Vec<u8>),
+    /// A program asks what is on the clipboard (OSC 52).
+    ClipboardQuery,
     /// A program wants to notify the person.
     Notify {
         /// The heading; may be empty.

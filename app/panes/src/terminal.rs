@@ -6,7 +6,9 @@ use std::{os::fd::BorrowedFd, path::PathBuf, time::Instant};
 
 use qd_frame::Frame;
 use qd_mux::{Action, CopyOp};
-use qd_terminal::{ExitStatus, Focus as TermFocus, More, Pos, Query, Shape, SpawnSpec, Terminal, Turn, VtEvent};
+use qd_terminal::{
+    ExitStatus, Focus as TermFocus, More, Palette, Pos, Query, Rgb, Scheme, Shape, SpawnSpec, Terminal, Turn, VtEvent,
+};
 use qd_tty::{Attrs, Cell, InputEvent, Mods, MouseButton, MouseEvent, MouseKind, Rect, Size};
 use qd_ui::{Look, Role, pane_frame::Scroll};
 
@@ -96,6 +98,7 @@ impl TerminalPane {
                 VtEvent::Title(t) => self.events.push(PaneEvent::Title(t)),
                 VtEvent::Bell => self.events.push(PaneEvent::Bell),
                 VtEvent::Clipboard(data) => self.events.push(PaneEvent::Clipboard(data)),
+                VtEvent::ClipboardQuery => self.events.push(PaneEvent::ClipboardQuery),
                 VtEvent::Cwd(p) => self.events.push(PaneEvent::Cwd(p)),
                 VtEvent::Notify { title, body } => self.events.push(PaneEvent::Notify { title, body }),
                 _ => {}
@@ -134,6 +137,42 @@ impl TerminalPane {
     /// Bytes for the program, as they are.
     pub fn write(&mut self, bytes: &[u8]) {
         self.term.write(bytes);
+    }
+
+    /// Answers a program that asked for the clipboard.
+    pub fn answer_clipboard(&mut self, data: &[u8]) {
+        self.term.vt_mut().answer_clipboard(data);
+        self.send_replies();
+    }
+
+    /// Tells the program whether the surroundings are light or dark, for when it asks.
+    pub fn set_scheme(&mut self, scheme: Scheme) {
+        let (dark, light) = (Rgb::new(0x1e, 0x1e, 0x2e), Rgb::new(0xef, 0xf1, 0xf5));
+        let (foreground, background) = if scheme == Scheme::Light {
+            (dark, light)
+        } else {
+            (light, dark)
+        };
+        let palette = Palette {
+            foreground,
+            background,
+            cursor: foreground,
+            scheme,
+            ..Palette::default()
+        };
+        self.term.vt_mut().set_palette(palette);
+        self.send_replies();
+    }
+
+    fn send_replies(&mut self) {
+        let mut out = Vec::new();
+        self.term.vt_mut().take_replies(&mut out);
+        self.term.write(&out);
+    }
+
+    /// Takes other options from now on.
+    pub fn set_options(&mut self, options: TerminalOptions) {
+        self.options = options;
     }
 
     /// Tells the program that its terminal goes away.

@@ -62,6 +62,7 @@ pub(crate) fn run(cli: &Cli, a: &ServerArgs) -> Result<(), Failure> {
         name,
         sockets,
         config_path: cli.config.clone().unwrap_or_else(|| paths.config_file()),
+        state_dir: paths.state_dir.clone(),
         layout_dir: paths.layout_dir(),
         layout: cli.layout.clone(),
         cwd,

@@ -256,6 +256,7 @@ impl Session {
             | Action::TabPicker
             | Action::SessionPicker
             | Action::ThemePicker
+            | Action::LeaderPicker
             | Action::LastPicker
             | Action::NewPanePicker
             | Action::RenamePanePrompt
@@ -288,6 +289,7 @@ impl Session {
             Action::TabPicker => self.open_tab_picker(),
             Action::SessionPicker => self.open_session_picker(),
             Action::ThemePicker => self.open_theme_picker(),
+            Action::LeaderPicker => self.open_leader_picker(),
             Action::NewPanePicker => self.open_kind_picker(),
             Action::RenamePanePrompt => self.open_rename_pane(),
             Action::RenameTabPrompt => self.open_rename_tab(),
@@ -375,6 +377,14 @@ impl Session {
                 }
             }
             PaneEvent::Clipboard(data) => self.copy_out(&String::from_utf8_lossy(&data)),
+            PaneEvent::ClipboardQuery => {
+                if self.config.osc52_read.is_on() {
+                    let text = self.clipboard.clone();
+                    if let Some(t) = self.slots.get_mut(&id).and_then(|s| s.pane.terminal()) {
+                        t.answer_clipboard(text.as_bytes());
+                    }
+                }
+            }
             PaneEvent::Copied(text) => {
                 self.copy_out(&text);
                 if self.model.mode() == qd_mux::Mode::Copy {
@@ -419,6 +429,7 @@ impl Session {
     /// Puts text on the person's clipboard: by OSC 52 through every terminal, and by the configured command.
     pub(crate) fn copy_out(&mut self, text: &str) {
         use base64::Engine as _;
+        text.clone_into(&mut self.clipboard);
         let code = base64::engine::general_purpose::STANDARD.encode(text.as_bytes());
         for c in self.clients.values_mut().filter(|c| c.is_interactive()) {
             c.extra.extend_from_slice(format!("\x1b]52;c;{code}\x07").as_bytes());

@@ -3,7 +3,7 @@
 //! difference against the last frame sent.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
     time::{Duration, Instant},
@@ -97,6 +97,10 @@ pub(crate) struct Client {
     out_at: usize,
     next_frame: u64,
     acked: u64,
+    /// When frames went out that are not acknowledged yet.
+    sent: VecDeque<(u64, Instant)>,
+    /// The time from a frame to its acknowledgement, smoothed.
+    pub(crate) round_trip: Option<Duration>,
     paint_buf: Vec<u8>,
 }
 
@@ -137,6 +141,8 @@ impl Client {
             out_at: 0,
             next_frame: 1,
             acked: 0,
+            sent: VecDeque::new(),
+            round_trip: None,
             paint_buf: Vec::new(),
         }
     }
@@ -212,8 +218,15 @@ impl Client {
     }
 
     /// A frame was written to its terminal.
-    pub(crate) fn ack(&mut self, number: u64) {
+    pub(crate) fn ack(&mut self, number: u64, now: Instant) {
         self.acked = self.acked.max(number.min(self.next_frame - 1));
+        while let Some((n, at)) = self.sent.front().copied()
+            && n <= self.acked
+        {
+            self.sent.pop_front();
+            let took = now.saturating_duration_since(at);
+            self.round_trip = Some(self.round_trip.map_or(took, |old| (old * 7 + took) / 8));
+        }
     }
 
     /// Whether a frame may be sent now; one more may be on its way when it echoes a key.
@@ -236,6 +249,7 @@ impl Client {
         }
         let number = self.next_frame;
         self.next_frame += 1;
+        self.sent.push_back((number, Instant::now()));
         let bytes = std::mem::take(&mut self.paint_buf);
         let msg = ServerMsg::Frame { number, bytes };
         let got = self.send(&msg);

@@ -1,6 +1,8 @@
 //! What clients send: greetings, requests, keys. Keys go to the top overlay, else through the keymap, else to the focused
 //! pane, in exactly the order they came.
 
+use std::time::Instant;
+
 use qd_mux::{Action, KeyOutcome, Mode, PaneId};
 use qd_proto::{ActionReply, Attach, AttachMode, ClientMsg, Hello, ProtoError, Purpose, ServerMsg};
 use qd_tty::{InputEvent, Key, KeyEvent, KeyKind, Mods};
@@ -58,7 +60,7 @@ impl Session {
         let Some(c) = self.clients.get_mut(&id) else { return };
         match (c.stage, msg) {
             (Stage::Opening, ClientMsg::Open(purpose)) => self.on_open(id, purpose),
-            (Stage::Attached(_), ClientMsg::Ack(n)) => c.ack(n),
+            (Stage::Attached(_), ClientMsg::Ack(n)) => c.ack(n, Instant::now()),
             (Stage::Attached(_), ClientMsg::Caps(caps)) => {
                 let light = caps.light != c.caps.light && caps.light.is_some();
                 c.set_caps(caps, &self.theme);
@@ -69,6 +71,7 @@ impl Session {
                     for c in self.clients.values_mut() {
                         c.set_theme(&self.theme);
                     }
+                    self.tell_scheme();
                 }
             }
             (Stage::Attached(_), ClientMsg::Repaint) => c.repaint(),

@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Session,
     /// A theme is chosen.
     Theme,
+    /// The leader is chosen.
+    Leader,
     /// The kind of a new pane is chosen.
     Kind,
     /// A pane gets a name.
@@ -131,6 +133,11 @@ impl Session {
             (Purpose::Theme, Submit::Pick { ids, .. }) => {
                 if let Some(name) = ids.first() {
                     self.run_actions(client, &[Action::SetTheme(name.clone())]);
+                }
+            }
+            (Purpose::Leader, Submit::Pick { ids, .. }) => {
+                if let Some(chord) = ids.first() {
+                    self.choose_leader(chord);
                 }
             }
             (Purpose::Kind, Submit::Pick { ids, .. }) => {
@@ -357,11 +364,7 @@ impl Session {
                     id: (i + 1).to_string(),
                     label: t.name.clone(),
                     detail: format!("tab {} \u{b7} {panes} pane{}", i + 1, if panes == 1 { "" } else { "s" }),
-                    group: String::new(),
-                    keys: String::new(),
-                    disabled: None,
-                    preview: None,
-                    score: 0,
+                    ..PickItem::default()
                 }
             })
             .collect();
@@ -376,36 +379,29 @@ impl Session {
                 disabled: (n == self.name).then(|| "this is it".to_owned()),
                 id: n.clone(),
                 label: n,
-                detail: String::new(),
-                group: String::new(),
-                keys: String::new(),
-                preview: None,
-                score: 0,
+                ..PickItem::default()
             })
             .collect();
         self.open_overlay(Box::new(Picker::new("sessions", items, Multi::No)), Purpose::Session);
     }
 
     pub(crate) fn open_theme_picker(&mut self) {
-        let items = qd_ui::Theme::builtin_names()
-            .iter()
+        let items = crate::settings::theme_names()
+            .into_iter()
             .map(|n| PickItem {
-                id: (*n).to_owned(),
-                label: (*n).to_owned(),
-                detail: if *n == self.theme.name() {
+                detail: if n == self.theme.name() {
                     "in use".to_owned()
                 } else {
                     String::new()
                 },
-                group: String::new(),
-                keys: String::new(),
-                disabled: None,
-                preview: None,
-                score: 0,
+                id: n.clone(),
+                label: n,
+                ..PickItem::default()
             })
             .collect();
         self.config.theme = self.theme.name().to_owned();
-        self.open_overlay(Box::new(Picker::new("themes", items, Multi::No)), Purpose::Theme);
+        let picker = Picker::new("themes", items, Multi::No).with_current(&self.config.theme);
+        self.open_overlay(Box::new(picker), Purpose::Theme);
     }
 
     /// The theme under the cursor of the theme picker is shown at once.
@@ -424,6 +420,37 @@ impl Session {
         }
     }
 
+    /// The keys that suit as a leader, with what each takes from programs.
+    pub(crate) fn open_leader_picker(&mut self) {
+        let now = self.keymap.leader().map(|c| c.to_string()).unwrap_or_default();
+        let choices = [
+            ("Ctrl-Space", "takes emacs' set-mark (also Ctrl-@)"),
+            ("Ctrl-g", "takes readline's and emacs' abort"),
+            (
+                "Ctrl-b",
+                "takes readline's one character back, vim's page up; tmux' prefix",
+            ),
+            ("Ctrl-a", "takes readline's start of line; screen's prefix"),
+            ("F12", "takes nothing of the shell's; far away"),
+        ];
+        let items = choices
+            .iter()
+            .map(|(key, shadows)| PickItem {
+                id: (*key).to_owned(),
+                label: (*key).to_owned(),
+                detail: (*shadows).to_owned(),
+                group: if *key == now {
+                    "in use".to_owned()
+                } else {
+                    String::new()
+                },
+                ..PickItem::default()
+            })
+            .collect();
+        let picker = Picker::new("the key that opens the menu", items, Multi::No).with_current(&now);
+        self.open_overlay(Box::new(picker), Purpose::Leader);
+    }
+
     pub(crate) fn open_kind_picker(&mut self) {
         let items = self
             .factories
@@ -433,11 +460,7 @@ impl Session {
                 id: kind.clone(),
                 label: kind,
                 detail: doc,
-                group: String::new(),
-                keys: String::new(),
-                disabled: None,
-                preview: None,
-                score: 0,
+                ..PickItem::default()
             })
             .collect();
         self.open_overlay(Box::new(Picker::new("new pane", items, Multi::No)), Purpose::Kind);

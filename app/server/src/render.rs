@@ -22,6 +22,9 @@ use crate::{
 /// How long the loop may sleep when nothing is due but the clock's business is to be looked after.
 const IDLE_ATTACHED: Duration = Duration::from_secs(1);
 
+/// A round trip that the bottom line tells of.
+const SLOW_LINK: Duration = Duration::from_millis(50);
+
 /// What a client needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -183,7 +186,7 @@ impl Session {
         if let Some(area) = self.model.bottom_bar() {
             let (mode, role) = self.mode_word();
             let hints = self.hint_list();
-            let right = self.status_items();
+            let right = self.status_items(c);
             let bar = HintBar {
                 mode,
                 mode_role: role,
@@ -320,8 +323,14 @@ impl Session {
         out
     }
 
-    fn status_items(&self) -> Vec<StatusItem> {
+    fn status_items(&self, c: &Client) -> Vec<StatusItem> {
         let mut out = Vec::new();
+        if let Some(t) = c.round_trip.filter(|t| *t >= SLOW_LINK) {
+            out.push(StatusItem {
+                text: format!("link {} ms", t.as_millis()),
+                role: Role::BarText,
+            });
+        }
         let n = self.clients.values().filter(|c| c.is_attached()).count() + 1;
         if n > 1 {
             out.push(StatusItem {

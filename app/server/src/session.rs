@@ -47,6 +47,8 @@ pub struct Options {
     pub sockets: SocketDir,
     /// The configuration file; reread when it changes.
     pub config_path: PathBuf,
+    /// Where the session keeps what outlives it.
+    pub state_dir: PathBuf,
     /// The directory of the person's layouts.
     pub layout_dir: PathBuf,
     /// The layout to open, by name or path; `None` is the configured one.
@@ -138,6 +140,8 @@ pub(crate) struct Session {
     pub(crate) next_config_check: Instant,
     pub(crate) hints: qd_config::Hints,
     pub(crate) env: crate::env::SessionEnv,
+    /// What was copied last, for programs that may read it.
+    pub(crate) clipboard: String,
     next_client: u32,
     signals: Signals,
     claim: Claim,
@@ -201,12 +205,14 @@ impl Session {
             last_picker: None,
             command_history: Vec::new(),
             env,
+            clipboard: String::new(),
             next_client: 1,
             signals,
             claim,
             options,
         };
         session.report_diagnostics(&loaded);
+        session.greet_first_run();
         if session.options.detached.is_some() {
             session.open_layout();
         }
@@ -443,6 +449,7 @@ impl Session {
             .set_pane_state(id, if runs { PaneState::Running } else { PaneState::Exited });
         self.slots.insert(id, Slot::new(pane, spec));
         self.watch(id);
+        self.tell_scheme();
     }
 
     /// Starts what a pane runs.
@@ -666,6 +673,24 @@ impl Session {
                 }
                 self.unwatch(id);
                 self.reap(id);
+            }
+        }
+    }
+
+    /// Tells every program whether the surroundings are light or dark.
+    pub(crate) fn tell_scheme(&mut self) {
+        let light = self.clients.values().find_map(|c| c.caps.light);
+        let Some(light) = light else { return };
+        let scheme = if light {
+            qd_terminal::Scheme::Light
+        } else {
+            qd_terminal::Scheme::Dark
+        };
+        let ids: Vec<PaneId> = self.slots.keys().copied().collect();
+        for id in ids {
+            if let Some(t) = self.slots.get_mut(&id).and_then(|s| s.pane.terminal()) {
+                t.set_scheme(scheme);
+                self.after_pane(id);
             }
         }
     }

@@ -41,7 +41,7 @@ pub(crate) fn theme_of(config: &Config, light: Option<bool>, messages: &mut Mess
 /// A sentence, when there is none, or its file is wrong.
 pub fn find_theme(name: &str) -> Result<Theme, String> {
     if let Ok(paths) = qd_config::Paths::from_env(&|k| std::env::var(k).ok()) {
-        let file = paths.config_dir.join("themes").join(format!("{name}.toml"));
+        let file = paths.theme_dir().join(format!("{name}.toml"));
         if !name.contains('/')
             && let Ok(text) = std::fs::read_to_string(&file)
         {
@@ -54,6 +54,18 @@ pub fn find_theme(name: &str) -> Result<Theme, String> {
             Theme::builtin_names().join(", ")
         )
     })
+}
+
+/// The names of all themes: the person's and the built-in ones.
+pub(crate) fn theme_names() -> Vec<String> {
+    let mut names: Vec<String> = Theme::builtin_names().iter().map(|n| (*n).to_owned()).collect();
+    if let Ok(paths) = qd_config::Paths::from_env(&|k| std::env::var(k).ok()) {
+        let files = std::fs::read_dir(paths.theme_dir()).into_iter().flatten().flatten();
+        let own = files.filter_map(|f| f.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned));
+        names.extend(own.filter(|n| Theme::builtin(n).is_none()));
+    }
+    names.sort();
+    names
 }
 
 /// The layout of this name: a file of that path, one in the person's directory, or a built-in one.
@@ -144,6 +156,12 @@ impl Session {
         for c in self.clients.values_mut() {
             c.set_theme(&self.theme);
         }
+        let options = terminal_options(&self.config);
+        for s in self.slots.values_mut() {
+            if let Some(t) = s.pane.terminal() {
+                t.set_options(options);
+            }
+        }
         if frames != self.model.frames() {
             let effects = self.model.set_frames(frames);
             self.run_effects(effects);
@@ -151,6 +169,52 @@ impl Session {
         if well {
             self.say(Level::Info, "the configuration was reread");
         }
+        self.touch_all();
+    }
+
+    /// Says, once in a person's life, how to begin. It is a toast and not a question: whoever types on is not disturbed.
+    pub(crate) fn greet_first_run(&mut self) {
+        let marker = self.options.state_dir.join("greeted");
+        if marker.exists() || self.options.config_path.exists() {
+            return;
+        }
+        if let Err(e) = std::fs::create_dir_all(&self.options.state_dir).and_then(|()| std::fs::write(&marker, "")) {
+            tracing::warn!("{} could not be written: {e}", marker.display());
+        }
+        if let Some(leader) = self.keymap.leader() {
+            let text = format!("Welcome. {leader} opens the menu; {leader} K chooses another key for it.");
+            self.toast(Level::Info, &text);
+        }
+    }
+
+    /// Takes another leader: for this session, and for good where there is no configuration file to respect.
+    pub(crate) fn choose_leader(&mut self, key: &str) {
+        let Ok(chord) = key.parse() else { return };
+        self.keymap.set_leader(Some(chord));
+        self.config.leader = Some(chord);
+        let path = self.options.config_path.clone();
+        let line = format!("keybinds leader=\"{key}\" {{\n}}\n");
+        let text = if path.exists() {
+            format!(
+                "{key} opens the menu in this session. To keep it: {} in {}",
+                line.trim().replace('\n', " "),
+                path.display()
+            )
+        } else {
+            let made = path
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| std::fs::write(&path, line));
+            self.config_stamp = stamp(&path);
+            match made {
+                Ok(()) => format!("{key} opens the menu, written to {}", path.display()),
+                Err(e) => format!(
+                    "{key} opens the menu in this session; {} could not be written: {e}",
+                    path.display()
+                ),
+            }
+        };
+        self.say(Level::Info, &text);
         self.touch_all();
     }
 

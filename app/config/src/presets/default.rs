@@ -30,6 +30,7 @@ pub(super) const TABLE: Table = Table {
             row("L", "lock", &[&["switch-mode", "lock"]]),
             row("m", "messages", &[&["messages"]]),
             row("T", "themes", &[&["theme-picker"]]),
+            row("K", "menu key", &[&["leader-picker"]]),
             row("D", "close pane", &[&["close-pane"]]),
             row("1", "tab 1", &[&["go-to-tab", "1"]]),
             row("2", "tab 2", &[&["go-to-tab", "2"]]),

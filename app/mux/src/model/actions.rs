@@ -195,6 +195,7 @@ impl Model {
             | Action::TabPicker
             | Action::SessionPicker
             | Action::ThemePicker
+            | Action::LeaderPicker
             | Action::LastPicker
             | Action::SetTheme(_)
             | Action::CycleHints

@@ -452,6 +452,12 @@ fn session() -> Vec<Command> {
         plain(Pickers, "theme-picker", Action::ThemePicker, "Choose a theme."),
         plain(
             Pickers,
+            "leader-picker",
+            Action::LeaderPicker,
+            "Choose the key that opens the menu.",
+        ),
+        plain(
+            Pickers,
             "new-pane-picker",
             Action::NewPanePicker,
             "Choose what a new pane shows.",

@@ -170,7 +170,7 @@ proptest! {
 
 /// How many actions there are, counted where a new one cannot be forgotten: the match is exhaustive.
 fn number(action: &Action) -> (u32, u32) {
-    const LAST: u32 = 66;
+    const LAST: u32 = 67;
     let n = match action {
         Action::NewPane { .. } => 0,
         Action::ClosePane => 1,
@@ -238,6 +238,7 @@ fn number(action: &Action) -> (u32, u32) {
         Action::ReloadConfig => 63,
         Action::NewPanePicker => 64,
         Action::RenamePanePrompt => 65,
+        Action::LeaderPicker => 66,
         Action::RenameTabPrompt => LAST,
     };
     (n, LAST)
