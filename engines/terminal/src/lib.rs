@@ -9,6 +9,7 @@ mod event;
 pub mod fuzz;
 mod keys;
 mod mouse;
+mod program;
 mod pty;
 mod scrollback;
 mod vt;

@@ -1,4 +1,5 @@
 //! Real children on real ptys.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
     path::PathBuf,

@@ -149,10 +149,10 @@ impl Core {
             // They may be large, and only the newest counts.
             VtEvent::Clipboard(_) => self.events.retain(|x| !same(x)),
             // Only the newest of what comes in a row matters.
-            VtEvent::Title(_) | VtEvent::Progress(_) | VtEvent::CursorShape(_) | VtEvent::Cwd(_) => {
-                if self.events.last().is_some_and(same) {
-                    self.events.pop();
-                }
+            VtEvent::Title(_) | VtEvent::Progress(_) | VtEvent::CursorShape(_) | VtEvent::Cwd(_)
+                if self.events.last().is_some_and(same) =>
+            {
+                self.events.pop();
             }
             _ => {}
         }

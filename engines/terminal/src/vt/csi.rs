@@ -7,15 +7,15 @@ use alacritty_terminal::{
     index::{Column, Line},
     term::TermMode,
     vte::ansi::{
-        Attr, CharsetIndex, ClearMode, Color, Handler, LineClearMode, Mode, NamedColor, NamedMode, NamedPrivateMode,
-        PrivateMode, Rgb as VteRgb, StandardCharset, TabulationClearMode,
+        Attr, CharsetIndex, ClearMode, Handler, LineClearMode, Mode, NamedMode, NamedPrivateMode, PrivateMode,
+        StandardCharset, TabulationClearMode,
     },
 };
 use qd_tty::CursorShape;
 
 use super::{
     core::{Core, MoreModes, Sync},
-    parser::{Params, ParamsIter},
+    parser::Params,
 };
 use crate::{ModifyOtherKeys, Scheme, VtEvent};
 
@@ -134,6 +134,7 @@ impl Core {
                 let state = self.private_state(mode);
                 self.reply(format!("\x1b[?{mode};{state}$y").as_bytes());
             }
+            ([b'*'], b'y') => self.rectangle_checksum(p),
             ([b' '], b'q') => self.cursor_style(p.get(0, 0)),
             ([b'>'], b'q') if p.get(0, 0) == 0 => {
                 self.reply(concat!("\x1bP>|Quarterdeck ", env!("CARGO_PKG_VERSION"), "\x1b\\").as_bytes());
@@ -222,6 +223,38 @@ impl Core {
         self.view = None;
         let top = self.store.next();
         self.prompts.retain(|p| *p >= top);
+    }
+
+    /// DECRQCRA: conformance suites read the screen by it, a cell at a time. The sum of the characters, negated as xterm
+    /// does.
+    fn rectangle_checksum(&mut self, p: &Params) {
+        let (id, rows, cols) = (p.get(0, 0), self.dims.rows, self.dims.cols);
+        let origin = if self.term.mode().contains(TermMode::ORIGIN) {
+            self.region.start
+        } else {
+            0
+        };
+        let row = |i: usize, default: usize| match usize::from(p.get(i, 0)) {
+            0 => default,
+            n => n + origin,
+        };
+        let top = row(2, 1 + origin).max(1) - 1;
+        let bottom = row(4, rows).min(rows);
+        let left = usize::from(p.get(3, 1)) - 1;
+        let right = match usize::from(p.get(5, 0)) {
+            0 => cols,
+            n => n.min(cols),
+        };
+        let grid = self.term.grid();
+        let mut sum = 0u32;
+        for y in top..bottom {
+            let line = &grid[Line(i32::try_from(y).unwrap_or(0))];
+            for x in left..right {
+                sum = sum.wrapping_add(u32::from(line[Column(x)].c));
+            }
+        }
+        let sum = sum.wrapping_neg() & 0xffff;
+        self.reply(format!("\x1bP{id}!~{sum:04X}\x1b\\").as_bytes());
     }
 
     fn set_region(&mut self, p: &Params) {
@@ -598,96 +631,5 @@ impl Core {
             ([], b'o') => self.set_charset(CharsetIndex::G3),
             _ => {}
         }
-    }
-
-    fn sgr(&mut self, p: &Params) {
-        let mut it = p.iter();
-        while let Some(param) = it.next() {
-            if let Some(attr) = attribute(param, &mut it) {
-                self.term.terminal_attribute(attr);
-            }
-        }
-    }
-}
-
-fn named(i: u16) -> Color {
-    const NAMES: [NamedColor; 16] = [
-        NamedColor::Black,
-        NamedColor::Red,
-        NamedColor::Green,
-        NamedColor::Yellow,
-        NamedColor::Blue,
-        NamedColor::Magenta,
-        NamedColor::Cyan,
-        NamedColor::White,
-        NamedColor::BrightBlack,
-        NamedColor::BrightRed,
-        NamedColor::BrightGreen,
-        NamedColor::BrightYellow,
-        NamedColor::BrightBlue,
-        NamedColor::BrightMagenta,
-        NamedColor::BrightCyan,
-        NamedColor::BrightWhite,
-    ];
-    Color::Named(NAMES[usize::from(i) & 15])
-}
-
-fn attribute(param: &[u16], rest: &mut ParamsIter<'_>) -> Option<Attr> {
-    Some(match param {
-        [0] => Attr::Reset,
-        [1] => Attr::Bold,
-        [2] => Attr::Dim,
-        [3] => Attr::Italic,
-        [4, 0] | [24] => Attr::CancelUnderline,
-        [4, 2] | [21] => Attr::DoubleUnderline,
-        [4, 3] => Attr::Undercurl,
-        [4, 4] => Attr::DottedUnderline,
-        [4, 5] => Attr::DashedUnderline,
-        [4, ..] => Attr::Underline,
-        [7] => Attr::Reverse,
-        [8] => Attr::Hidden,
-        [9] => Attr::Strike,
-        [22] => Attr::CancelBoldDim,
-        [23] => Attr::CancelItalic,
-        [27] => Attr::CancelReverse,
-        [28] => Attr::CancelHidden,
-        [29] => Attr::CancelStrike,
-        [n @ 30..=37] => Attr::Foreground(named(n - 30)),
-        [38, ..] => Attr::Foreground(extended(param, rest)?),
-        [39] => Attr::Foreground(Color::Named(NamedColor::Foreground)),
-        [n @ 40..=47] => Attr::Background(named(n - 40)),
-        [48, ..] => Attr::Background(extended(param, rest)?),
-        [49] => Attr::Background(Color::Named(NamedColor::Background)),
-        [58, ..] => Attr::UnderlineColor(Some(extended(param, rest)?)),
-        [59] => Attr::UnderlineColor(None),
-        [n @ 90..=97] => Attr::Foreground(named(n - 90 + 8)),
-        [n @ 100..=107] => Attr::Background(named(n - 100 + 8)),
-        _ => return None,
-    })
-}
-
-/// A colour after 38, 48 or 58: in sub-parameters, or in the parameters that follow.
-fn extended(param: &[u16], rest: &mut ParamsIter<'_>) -> Option<Color> {
-    let mut plain = rest.by_ref().map(|p| p[0]);
-    let mut colon;
-    let next: &mut dyn Iterator<Item = u16> = match param {
-        [_] => &mut plain,
-        // `38:2:space:r:g:b` has a colour space that means nothing here, `38:2:r:g:b` has none.
-        [_, kind, args @ ..] => {
-            let args = if *kind == 2 && args.len() > 3 { &args[1..] } else { args };
-            colon = std::iter::once(*kind).chain(args.iter().copied());
-            &mut colon
-        }
-        [] => return None,
-    };
-    let byte = |v: Option<u16>| v.and_then(|v| u8::try_from(v).ok());
-    match next.next()? {
-        2 => Some(Color::Spec(VteRgb {
-            r: byte(next.next())?,
-            g: byte(next.next())?,
-            b: byte(next.next())?,
-        })),
-        5 => Some(Color::Indexed(byte(next.next())?)),
-        _ => None,
     }
 }

@@ -9,6 +9,7 @@ mod grid;
 mod osc;
 mod parser;
 mod search;
+mod sgr;
 #[cfg(test)]
 mod tests;
 mod types;
