@@ -114,7 +114,7 @@ impl Painter {
                 break;
             };
             let new = frame.row(y);
-            if !full && equal(old, new) {
+            if !full && old == new {
                 continue;
             }
             normalise(new, &mut self.line);
@@ -176,7 +176,7 @@ impl Painter {
         }
         let rows = || (0..self.size.rows).zip(self.shadow.chunks_exact(cols));
         if rows()
-            .filter(|(y, old)| !equal(old, frame.row(*y)))
+            .filter(|(y, old)| *old != frame.row(*y))
             .take(SCROLL_ROWS)
             .count()
             < SCROLL_ROWS
@@ -265,22 +265,6 @@ impl Painter {
         };
         true
     }
-}
-
-/// Whether two rows are equal; looks at all of every few cells at once, for rows mostly are.
-fn equal(a: &[Cell], b: &[Cell]) -> bool {
-    let same = |(a, b): (&Cell, &Cell)| {
-        (a.sym == b.sym)
-            & (a.fg == b.fg)
-            & (a.bg == b.bg)
-            & (a.ul == b.ul)
-            & (a.attrs.bits() == b.attrs.bits())
-            & (a.link == b.link)
-    };
-    a.len() == b.len()
-        && a.chunks(8)
-            .zip(b.chunks(8))
-            .all(|(a, b)| a.iter().zip(b).map(same).fold(true, |all, s| all & s))
 }
 
 /// Whether `c` is ASCII text that looks like `before`, and not the start of a run of blanks.

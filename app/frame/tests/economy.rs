@@ -43,7 +43,7 @@ impl Scene {
         self.out.clear();
         let any = self.painter.paint(&self.frame, &mut self.out);
         assert_eq!(any, !self.out.is_empty());
-        String::from_utf8(self.out.clone()).unwrap()
+        String::from_utf8_lossy(&self.out).into_owned()
     }
 
     fn echo(&mut self, x: u16, c: &str) -> String {
