@@ -7,6 +7,7 @@ mod keys;
 pub mod modes;
 pub mod probe;
 mod run;
+mod signals;
 mod tty;
 
 pub use run::{ClientError, Exit, Mouse, Options, Probe, run, run_on};

@@ -10,10 +10,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -25,16 +22,12 @@ use rustix::{
     net::{SendFlags, send},
     termios::{QueueSelector, tcflush},
 };
-use signal_hook::{
-    SigId,
-    consts::{SIGCONT, SIGHUP, SIGTERM, SIGWINCH},
-    low_level,
-};
 
 pub use crate::modes::Mouse;
 use crate::{
     decode::{Decoded, Decoder, Reply},
     modes, probe,
+    signals::Signals,
     tty::{self, Guard, terminal_size, timespec},
 };
 
@@ -172,67 +165,6 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert(exit);
         self.wake();
-    }
-}
-
-/// The signals that concern us, caught while this lives.
-struct Signals {
-    pipe: UnixStream,
-    size: Arc<AtomicBool>,
-    cont: Arc<AtomicBool>,
-    stop: Arc<AtomicBool>,
-    ids: Vec<SigId>,
-}
-
-/// True while nobody waits for SIGHUP and SIGTERM, which then do what they always do.
-static IDLE: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-
-fn idle() -> io::Result<&'static Arc<AtomicBool>> {
-    if let Some(i) = IDLE.get() {
-        return Ok(i);
-    }
-    let flag = Arc::new(AtomicBool::new(true));
-    for s in [SIGHUP, SIGTERM] {
-        signal_hook::flag::register_conditional_default(s, flag.clone())?;
-    }
-    Ok(IDLE.get_or_init(|| flag))
-}
-
-impl Signals {
-    fn catch() -> io::Result<Self> {
-        let idle = idle()?;
-        let (pipe, write) = UnixStream::pair()?;
-        pipe.set_nonblocking(true)?;
-        let flag = || Arc::new(AtomicBool::new(false));
-        let mut s = Self {
-            pipe,
-            size: flag(),
-            cont: flag(),
-            stop: flag(),
-            ids: Vec::new(),
-        };
-        for (signal, flag) in [
-            (SIGWINCH, &s.size),
-            (SIGCONT, &s.cont),
-            (SIGHUP, &s.stop),
-            (SIGTERM, &s.stop),
-        ] {
-            s.ids.push(signal_hook::flag::register(signal, flag.clone())?);
-            s.ids.push(low_level::pipe::register(signal, write.try_clone()?)?);
-        }
-        idle.store(false, Ordering::SeqCst);
-        Ok(s)
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        if let Some(idle) = IDLE.get() {
-            idle.store(true, Ordering::SeqCst);
-        }
-        for id in self.ids.drain(..) {
-            low_level::unregister(id);
-        }
     }
 }
 

@@ -167,3 +167,32 @@ impl Drop for Guard {
         with_taken(give_back);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::{fs, pty};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        let master = pty::openpt(pty::OpenptFlags::RDWR | pty::OpenptFlags::NOCTTY).unwrap();
+        pty::grantpt(&master).unwrap();
+        pty::unlockpt(&master).unwrap();
+        let name = pty::ptsname(&master, Vec::new()).unwrap();
+        let slave = fs::open(name, fs::OFlags::RDWR | fs::OFlags::NOCTTY, fs::Mode::empty()).unwrap();
+        let before = format!("{:?}", termios::tcgetattr(&slave).unwrap());
+        let now = || format!("{:?}", termios::tcgetattr(&slave).unwrap());
+        let (a, b) = (slave.try_clone().unwrap(), slave.try_clone().unwrap());
+        let guard = Guard::take(a, b).unwrap();
+        assert_ne!(now(), before);
+        // Another thread panics, which drops no guard: the hook does it.
+        assert!(std::thread::spawn(|| panic!("on purpose")).join().is_err());
+        assert_eq!(now(), before);
+        let mut shown = [0; 512];
+        let n = rustix::io::read(&master, &mut shown).unwrap();
+        assert!(String::from_utf8_lossy(&shown[..n]).contains("\x1b[?1049l"));
+        drop(guard);
+        assert_eq!(terminal_size(slave.as_fd()), Size::new(80, 24));
+    }
+}
