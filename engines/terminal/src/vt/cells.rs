@@ -203,16 +203,80 @@ pub(super) fn convert(cells: &[Src], out: &mut [Cell]) {
     }
 }
 
-/// Packs a row into the scrollback; cells from `hint` on are known to be blank.
-pub(super) fn pack(cells: &[Src], hint: usize, store: &mut Scrollback) {
-    let wrapped = hint >= cells.len() && wraps(cells);
-    let len = if wrapped { cells.len() } else { used(cells, hint) };
+/// What is known of a row without looking at its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hint(u16);
+
+impl Hint {
+    /// Nothing is known.
+    pub(super) const UNKNOWN: Self = Self(u16::MAX);
+    /// All its cells are blanks in the default style.
+    pub(super) const BLANK: Self = Self(Self::PLAIN);
+    const PLAIN: u16 = 0x8000;
+
+    /// Text was written up to column `end`.
+    #[inline]
+    pub(super) fn written(&mut self, end: usize, default_style: bool) {
+        if *self == Self::UNKNOWN {
+            return;
+        }
+        let width = (self.0 & !Self::PLAIN).max(u16::try_from(end).unwrap_or(u16::MAX));
+        let plain = if default_style { self.0 & Self::PLAIN } else { 0 };
+        *self = if width >= Self::PLAIN - 1 {
+            Self::UNKNOWN
+        } else {
+            Self(width | plain)
+        };
+    }
+
+    /// How many cells there are before none but blanks follow.
+    fn width(self) -> usize {
+        if self == Self::UNKNOWN {
+            usize::MAX
+        } else {
+            usize::from(self.0 & !Self::PLAIN)
+        }
+    }
+
+    /// Whether all cells up to there are printable ASCII in the default style.
+    fn plain(self) -> bool {
+        self != Self::UNKNOWN && self.0 & Self::PLAIN != 0
+    }
+}
+
+/// Packs a row into the scrollback.
+pub(super) fn pack(cells: &[Src], hint: Hint, store: &mut Scrollback) {
+    let wrapped = hint.width() >= cells.len() && wraps(cells);
     let mut w = store.push();
-    let plain = pack_plain(&cells[..len], &mut w);
-    if plain < len {
-        pack_rest(cells, plain, len, &mut w);
+    if hint.plain() {
+        let cells = cells.get(..hint.width()).unwrap_or(cells);
+        let len = if wrapped {
+            cells.len()
+        } else {
+            cells.iter().rposition(|c| c.c != ' ').map_or(0, |i| i + 1)
+        };
+        if let Some(buf) = w.buffer() {
+            buf.extend(cells[..len].iter().map(|c| c.c as u8));
+            w.ascii(len);
+        }
+    } else {
+        let len = if wrapped {
+            cells.len()
+        } else {
+            used(cells, hint.width())
+        };
+        let plain = pack_plain(&cells[..len], &mut w);
+        if plain < len {
+            pack_rest(cells, plain, len, &mut w);
+        }
     }
     w.finish(wrapped);
+}
+
+/// Whether text written with this cell as its template is in the default style.
+#[inline]
+pub(super) fn default_style(c: &Src) -> bool {
+    c.fg == DEFAULT_FG && c.bg == DEFAULT_BG && c.flags.is_empty() && c.extra.is_none()
 }
 
 /// Packs the plain ASCII at the start; the number of cells taken.
@@ -220,21 +284,39 @@ pub(super) fn pack(cells: &[Src], hint: usize, store: &mut Scrollback) {
 fn pack_plain(cells: &[Src], w: &mut RowWriter<'_>) -> usize {
     let Some(buf) = w.buffer() else { return 0 };
     let before = buf.len();
-    buf.reserve(cells.len());
-    for c in cells {
-        let plain = (c.c as u32).wrapping_sub(0x20) < 0x5f
-            && c.fg == DEFAULT_FG
-            && c.bg == DEFAULT_BG
-            && c.flags.difference(Flags::WRAPLINE).is_empty()
-            && c.extra.is_none();
+    // By the chunk, without a branch for each cell.
+    for chunk in cells.chunks(CHUNK) {
+        let mut bytes = [0; CHUNK];
+        let mut plain = true;
+        for (c, b) in chunk.iter().zip(&mut bytes) {
+            plain &= is_plain(c);
+            *b = c.c as u8;
+        }
+        let n = if plain {
+            chunk.len()
+        } else {
+            chunk.iter().take_while(|c| is_plain(c)).count()
+        };
+        buf.extend_from_slice(&bytes[..n]);
         if !plain {
             break;
         }
-        buf.push(c.c as u8);
     }
     let n = buf.len() - before;
     w.ascii(n);
     n
+}
+
+const CHUNK: usize = 16;
+
+/// Printable ASCII in the default style.
+#[inline]
+fn is_plain(c: &Src) -> bool {
+    ((c.c as u32).wrapping_sub(0x20) < 0x5f)
+        & (c.fg == DEFAULT_FG)
+        & (c.bg == DEFAULT_BG)
+        & c.flags.difference(Flags::WRAPLINE).is_empty()
+        & c.extra.is_none()
 }
 
 fn pack_rest(cells: &[Src], from: usize, to: usize, w: &mut RowWriter<'_>) {

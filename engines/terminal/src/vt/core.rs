@@ -18,13 +18,14 @@ use qd_tty::{CursorShape, Size};
 use unicode_width::UnicodeWidthChar;
 
 use super::{
+    cells::{self, Hint},
     grid::{Dims, new_term},
     parser::{Params, Perform, Terminator},
 };
 use crate::{ModifyOtherKeys, Palette, Rgb, VtEvent, scrollback::Scrollback};
 
 /// How many zero-width characters a cell takes.
-const ZERO_WIDTH_MAX: usize = 8;
+const ZERO_WIDTH_MAX: usize = 16;
 /// How many events wait, at the most; later ones are dropped.
 const EVENTS_MAX: usize = 1024;
 /// How many bytes of replies wait, at the most; later ones are dropped.
@@ -76,10 +77,10 @@ pub(super) struct Core {
     pub(super) hot_behind: usize,
     /// The main grid has room for all rows it may take.
     pub(super) roomy: bool,
-    /// For each row above the main screen, a number of cells beyond which all are blank.
-    pub(super) widths: VecDeque<u16>,
+    /// What is known of each row above the main screen.
+    pub(super) widths: VecDeque<Hint>,
     /// The same for the rows of the screen; void while `touched`.
-    pub(super) screen_widths: VecDeque<u16>,
+    pub(super) screen_widths: VecDeque<Hint>,
     pub(super) touched: bool,
     /// The view's top line, when it is scrolled back.
     pub(super) view: Option<u64>,
@@ -214,7 +215,7 @@ impl Core {
         if self.touched {
             self.touched = false;
             self.screen_widths.clear();
-            self.screen_widths.resize(self.dims.rows, u16::MAX);
+            self.screen_widths.resize(self.dims.rows, Hint::UNKNOWN);
         }
     }
 
@@ -232,6 +233,7 @@ impl Core {
                 grid.cursor.template.bg,
                 grid.cursor.template.flags,
             );
+            let default_style = cells::default_style(&grid.cursor.template);
             let at = grid.cursor.point;
             let col = at.column.0;
             let n = text.len().min(cols - col);
@@ -261,7 +263,7 @@ impl Core {
                 .ok()
                 .and_then(|i| self.screen_widths.get_mut(i))
             {
-                *w = (*w).max(u16::try_from(end).unwrap_or(u16::MAX));
+                w.written(end, default_style);
             }
             text = &text[done..];
             if done < n {
@@ -283,7 +285,7 @@ impl Core {
         // A line feed keeps the pending wrap, so this row may be one that nothing was written to yet.
         let line = usize::try_from(self.term.grid().cursor.point.line.0).unwrap_or(0);
         if let Some(w) = self.screen_widths.get_mut(line) {
-            *w = u16::MAX;
+            w.written(self.dims.cols, true);
         }
         let bottom = i32::try_from(self.region.end).unwrap_or(i32::MAX);
         let grid = self.term.grid_mut();
@@ -309,10 +311,11 @@ impl Core {
                 if !self.alt() {
                     self.sync_widths();
                     self.widths_ready();
-                    let gone = self.screen_widths.pop_front().unwrap_or(u16::MAX);
+                    let gone = self.screen_widths.pop_front().unwrap_or(Hint::UNKNOWN);
                     self.widths.push_back(gone);
-                    let plain = super::cells::color(self.term.grid().cursor.template.bg).is_default();
-                    self.screen_widths.push_back(if plain { 0 } else { u16::MAX });
+                    let plain = cells::color(self.term.grid().cursor.template.bg).is_default();
+                    self.screen_widths
+                        .push_back(if plain { Hint::BLANK } else { Hint::UNKNOWN });
                 }
                 self.term.grid_mut().scroll_up(&(Line(0)..bottom), 1);
             } else {

@@ -10,7 +10,10 @@ use alacritty_terminal::{
 };
 use qd_tty::Size;
 
-use super::{cells, core::Core};
+use super::{
+    cells::{self, Hint},
+    core::Core,
+};
 
 /// A grid's size, with room to spare: alacritty wants two columns and one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +141,7 @@ impl Core {
     pub(super) fn sync_widths(&mut self) {
         let history = self.term.grid().history_size();
         if self.widths.len() != history {
-            self.widths.resize(history, u16::MAX);
+            self.widths.resize(history, Hint::UNKNOWN);
         }
     }
 
@@ -152,17 +155,9 @@ impl Core {
         let grid = self.term.grid();
         for i in (keep..history).rev() {
             let row = &grid[Line(-1) - i];
-            let hint = self.widths.pop_front().map_or(usize::MAX, usize::from);
+            let hint = self.widths.pop_front().unwrap_or(Hint::UNKNOWN);
             let all = &row[Column(0)..Column(row.len())];
-            cells::pack(
-                all,
-                if hint == usize::from(u16::MAX) {
-                    usize::MAX
-                } else {
-                    hint
-                },
-                &mut self.store,
-            );
+            cells::pack(all, hint, &mut self.store);
         }
         let cap = self.dims.cap();
         let grid = self.term.grid_mut();

@@ -100,7 +100,7 @@ fn common_token() -> impl Strategy<Value = Vec<u8>> {
         ]).prop_map(|s| format!("\x1b[{s}m").into_bytes()),
         2 => (1..30u16, 1..90u16).prop_map(|(y, x)| format!("\x1b[{y};{x}H").into_bytes()),
         1 => (1..90u16).prop_map(|x| format!("\x1b[{x}G").into_bytes()),
-        1 => (1..9u16, prop::sample::select(vec!['@', 'P', 'X', 'L', 'M', 'S', 'T', 'b', 'C', 'D', 'I']))
+        1 => (1..9u16, prop::sample::select(vec!['@', 'P', 'X', 'L', 'M', 'S', 'T', 'C', 'D', 'I']))
             .prop_map(|(n, c)| format!("\x1b[{n}{c}").into_bytes()),
         1 => prop::sample::select(vec![
             "\x1b[K", "\x1b[1K", "\x1b[2K", "\x1b[J", "\x1b[2J", "\x1bM", "\x1bD", "\x1bE", "\x1b7", "\x1b8", "\x1b#8",
@@ -118,7 +118,7 @@ fn any_token() -> impl Strategy<Value = Vec<u8>> {
         1 => prop::sample::select(vec![
             "\x1bc", "\x1b[!p", "\x1b[3J", "\x1b[1J", "\x1b[20h", "\x1b[20l", "\x1b[?6h", "\x1b[?6l", "\x1b[5A", "\x1b[5B",
             "\x1b[2E", "\x1b[2F", "\x1b[3Z", "\x1b[4d", "\x1bP$qm\x1b\\", "\x1b_x\x1b\\", "\x1b]133;A\x07", "\x1b[?47h",
-            "\x1b[?47l", "\x1b]2;t\x07", "\x1b[s", "\x1b[u", "\x1b[99999b", "\x1b[?2026h", "\x1b]4;1;?\x07",
+            "\x1b[?47l", "\x1b]2;t\x07", "\x1b[s", "\x1b[u", "\x1b[99999b", "\x1b[7b", "\x1b[?2026h", "\x1b]4;1;?\x07",
         ]).prop_map(|s| s.as_bytes().to_vec()),
     ]
 }
