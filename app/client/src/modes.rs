@@ -1,5 +1,21 @@
 //! The modes a terminal is put in while we have it, and the way back. It owns these two strings of bytes and nothing
-//! else.
+//! else. What crossterm has a command for is written by crossterm; the rest are sequences of xterm's ctlseqs and of the
+//! kitty keyboard protocol.
+
+use crossterm::{
+    Command, cursor,
+    event::{DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange},
+    style::ResetColor,
+    terminal::{Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen, LeaveAlternateScreen},
+};
+
+/// Appends a command of crossterm's as it is written to a terminal.
+fn put(out: &mut Vec<u8>, command: impl Command) {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = command.write_ansi(&mut text);
+    out.extend_from_slice(text.as_bytes());
+}
 
 /// Whether the mouse is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,7 +30,15 @@ pub enum Mouse {
 /// The bytes that take the terminal: title kept, alternate screen, plain keyboard modes, no automatic wrap, bracketed
 /// paste, focus reports and, if wanted, the mouse.
 pub fn enter(mouse: Mouse, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\x1b[22;0t\x1b[?1049h\x1b[m\x1b[2J\x1b[H\x1b[?1l\x1b>\x1b[?7l\x1b[?2004h\x1b[?1004h");
+    out.extend_from_slice(b"\x1b[22;0t");
+    put(out, EnterAlternateScreen);
+    put(out, ResetColor);
+    put(out, Clear(ClearType::All));
+    put(out, cursor::MoveTo(0, 0));
+    out.extend_from_slice(b"\x1b[?1l\x1b>");
+    put(out, DisableLineWrap);
+    put(out, EnableBracketedPaste);
+    put(out, EnableFocusChange);
     if mouse == Mouse::On {
         out.extend_from_slice(b"\x1b[?1002h\x1b[?1006h");
     }
@@ -28,10 +52,14 @@ pub const POP_KEYBOARD: &[u8] = b"\x1b[<u";
 /// The bytes that give the terminal back, whatever it was in the middle of: an open string and a synchronized update
 /// are ended first. [`POP_KEYBOARD`] goes before them where the protocol had been asked for.
 pub fn leave(out: &mut Vec<u8>) {
-    out.extend_from_slice(
-        b"\x1b\\\x1b[?2026l\x1b[m\x1b[r\x1b[?2031l\x1b[?1006l\x1b[?1002l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[0 q\x1b[?25h\
-          \x1b[?1049l\x1b[23;0t",
-    );
+    out.extend_from_slice(b"\x1b\\\x1b[?2026l\x1b[m\x1b[r\x1b[?2031l\x1b[?1006l\x1b[?1002l");
+    put(out, DisableFocusChange);
+    put(out, DisableBracketedPaste);
+    put(out, EnableLineWrap);
+    put(out, cursor::SetCursorStyle::DefaultUserShape);
+    put(out, cursor::Show);
+    put(out, LeaveAlternateScreen);
+    out.extend_from_slice(b"\x1b[23;0t");
 }
 
 #[cfg(test)]

@@ -486,33 +486,3 @@ fn mutated_files_never_panic() {
 }
 
 /// Prints what a session's start pays for its configuration; `QD_CONFIG_SAMPLE` may name a file of one's own.
-#[test]
-#[ignore = "prints timings, asserts nothing"]
-fn how_long_a_start_takes() {
-    let full = uncommented();
-    let own = std::env::var("QD_CONFIG_SAMPLE")
-        .ok()
-        .and_then(|f| std::fs::read_to_string(f).ok())
-        .unwrap_or_default();
-    let loaded = parse(&own, "own");
-    println!("own: {} findings\n{}", loaded.diagnostics.len(), loaded.render());
-    let cases = [
-        ("none", ""),
-        ("commented", default_text()),
-        ("uncommented", &full),
-        ("zellij preset", "keybinds preset=\"zellij\""),
-        ("own", &own),
-    ];
-    for (name, text) in cases {
-        let mut times: Vec<_> = (0..50)
-            .map(|_| {
-                let began = std::time::Instant::now();
-                std::hint::black_box(parse(text, "f"));
-                began.elapsed()
-            })
-            .collect();
-        let first = times[0];
-        times.sort();
-        println!("{name}: {} bytes, first {first:?}, median {:?}", text.len(), times[25]);
-    }
-}
