@@ -484,5 +484,3 @@ fn mutated_files_never_panic() {
         rounds += 1;
     }
 }
-
-/// Prints what a session's start pays for its configuration; `QD_CONFIG_SAMPLE` may name a file of one's own.
