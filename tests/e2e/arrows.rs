@@ -22,7 +22,13 @@ fn graph() -> BTreeMap<String, BTreeSet<String>> {
     let mut graph = BTreeMap::new();
     for node in meta["resolve"]["nodes"].as_array().expect("nodes") {
         let name = name_of[node["id"].as_str().expect("id")].to_owned();
-        let normal = |d: &&serde_json::Value| d["dep_kinds"].as_array().expect("kinds").iter().any(|k| k["kind"].is_null());
+        let normal = |d: &&serde_json::Value| {
+            d["dep_kinds"]
+                .as_array()
+                .expect("kinds")
+                .iter()
+                .any(|k| k["kind"].is_null())
+        };
         let deps = node["deps"].as_array().expect("deps").iter().filter(normal);
         let set: &mut BTreeSet<String> = graph.entry(name).or_default();
         set.extend(deps.map(|d| name_of[d["pkg"].as_str().expect("pkg")].to_owned()));
@@ -44,7 +50,15 @@ fn reach(graph: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<Str
 
 const ENGINES: &[&str] = &["qd-core", "qd-terminal", "qd-tty"];
 const APP: &[&str] = &[
-    "quarterdeck", "qd-client", "qd-server", "qd-panes", "qd-ui", "qd-config", "qd-mux", "qd-proto", "qd-frame",
+    "quarterdeck",
+    "qd-client",
+    "qd-server",
+    "qd-panes",
+    "qd-ui",
+    "qd-config",
+    "qd-mux",
+    "qd-proto",
+    "qd-frame",
 ];
 
 #[test]
@@ -63,7 +77,16 @@ fn the_model_has_no_io() {
     let g = graph();
     for pure in ["qd-mux", "qd-frame", "qd-tty"] {
         let r = reach(&g, pure);
-        for bad in ["tokio", "mio", "rustix", "libc", "crossterm", "portable-pty", "qd-core", "qd-terminal"] {
+        for bad in [
+            "tokio",
+            "mio",
+            "rustix",
+            "libc",
+            "crossterm",
+            "portable-pty",
+            "qd-core",
+            "qd-terminal",
+        ] {
             // parking_lot, in the interner, stands on libc for its futex: no file and no socket.
             if bad == "libc" {
                 continue;
@@ -76,11 +99,23 @@ fn the_model_has_no_io() {
     let mut read = 0;
     while let Some(p) = todo.pop() {
         if p.is_dir() {
-            todo.extend(std::fs::read_dir(&p).expect("readable").map(|e| e.expect("an entry").path()));
+            todo.extend(
+                std::fs::read_dir(&p)
+                    .expect("readable")
+                    .map(|e| e.expect("an entry").path()),
+            );
         } else {
             let text = std::fs::read_to_string(&p).expect("readable");
             read += 1;
-            for bad in ["std::fs", "std::io", "std::net", "std::process", "std::thread", "std::time", "std::env"] {
+            for bad in [
+                "std::fs",
+                "std::io",
+                "std::net",
+                "std::process",
+                "std::thread",
+                "std::time",
+                "std::env",
+            ] {
                 assert!(!text.contains(bad), "{} uses {bad}", p.display());
             }
         }

@@ -9,7 +9,11 @@ fn opens_a_shell_and_echoes() {
     t.wait_prompt();
     t.send("echo a$((1+1))b\r");
     t.wait_text("a2b");
-    assert!(t.text().contains("main"), "the session's name is on the tab bar\n{}", t.text());
+    assert!(
+        t.text().contains("main"),
+        "the session's name is on the tab bar\n{}",
+        t.text()
+    );
     assert!(t.text().contains("RAW"), "the mode is on the screen\n{}", t.text());
 }
 

@@ -1,22 +1,44 @@
-//! A person at a terminal: a PTY with the real binary in it, an emulator that shows the screen, and a house of its own
-//! (configuration, state, sockets) for every test.
+//! A house of its own for every test (configuration, state, sockets), and the binary run in it without a terminal. The
+//! terminal is [`crate::term`]'s business.
 
 use std::{
-    io::{Read, Write},
     path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::{Arc, Condvar, Mutex},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use crate::term::{Outer, Term};
 
 /// How long a condition may take before the test fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+/// How long to rest between two looks at something that cannot be waited for.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The binary under test.
 pub(crate) fn qd() -> &'static str {
     env!("CARGO_BIN_EXE_qd")
+}
+
+/// Waits until a condition gives something; the test fails when it never does.
+pub(crate) fn until<T>(what: &str, mut cond: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(v) = cond() {
+            return v;
+        }
+        assert!(Instant::now() < end, "never came: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Whether a program is installed; says so when it is not.
+pub(crate) fn installed(program: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let there = path.split(':').any(|d| Path::new(d).join(program).exists());
+    if !there {
+        eprintln!("skipped: {program} is not installed");
+    }
+    there
 }
 
 /// A home of its own for one test: nothing of the machine's person leaks in, and its sessions end with it.
@@ -28,17 +50,33 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        for d in ["run", "config/quarterdeck", "state", "home"] {
+        for d in ["run", "config/quarterdeck/layouts", "state", "home"] {
             std::fs::create_dir_all(dir.path().join(d)).expect("a directory");
         }
-        std::fs::write(dir.path().join("bashrc"), "PS1='$ '\nunset PROMPT_COMMAND\nbind 'set enable-bracketed-paste off'\n")
-            .expect("a file");
-        let shell = dir.path().join("shell");
-        let script = format!("#!/bin/sh\nexec bash --rcfile {}/bashrc -i \"$@\"\n", dir.path().display());
-        std::fs::write(&shell, script).expect("a file");
-        std::os::unix::fs::PermissionsExt::set_mode(&mut std::fs::metadata(&shell).expect("it is there").permissions(), 0o755);
-        std::fs::set_permissions(&shell, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
-        Self { dir, env: Vec::new() }
+        let house = Self { dir, env: Vec::new() };
+        house.file(
+            "bashrc",
+            "PS1='$ '\nunset PROMPT_COMMAND HISTFILE\nbind 'set enable-bracketed-paste off'\n",
+        );
+        house.script(
+            "shell",
+            &format!("exec bash --rcfile {}/bashrc -i \"$@\"", house.path().display()),
+        );
+        house
+    }
+
+    /// Writes a file; gives its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// Writes a shell script; gives its path.
+    pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
+        let path = self.file(name, &format!("#!/bin/sh\n{body}\n"));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("permissions");
+        path
     }
 
     /// Sets a variable for everything started here from now on.
@@ -65,7 +103,14 @@ impl House {
         self.path().join(format!("run/quarterdeck/{name}.sock"))
     }
 
-    fn vars(&self) -> Vec<(String, String)> {
+    /// What a session's server wrote to its log.
+    pub(crate) fn log(&self, name: &str) -> String {
+        let path = self.path().join(format!("state/quarterdeck/logs/{name}.log"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// The environment of everything in the house; later entries win.
+    pub(crate) fn vars(&self) -> Vec<(String, String)> {
         let p = |s: &str| self.path().join(s).to_string_lossy().into_owned();
         let mut v: Vec<(String, String)> = vec![
             ("XDG_RUNTIME_DIR".into(), p("run")),
@@ -81,198 +126,93 @@ impl House {
         v
     }
 
-    /// Runs the binary without a terminal.
+    /// Runs the binary without a terminal; one that does not end is ended, and the test fails.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
+        let out = self.start(args).and_then(|child| {
+            let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+            let (tell, hear) = std::sync::mpsc::channel();
+            std::thread::spawn(move || tell.send(child.wait_with_output()));
+            hear.recv_timeout(PATIENCE).map_err(|_| {
+                if let Some(pid) = pid {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                std::io::Error::from(std::io::ErrorKind::TimedOut)
+            })?
+        });
+        out.unwrap_or_else(|e| panic!("qd {args:?}: {e}"))
+    }
+
+    fn start(&self, args: &[&str]) -> std::io::Result<std::process::Child> {
         Command::new(qd())
             .args(args)
             .env_clear()
             .envs(self.vars())
             .current_dir(self.path())
-            .stdin(std::process::Stdio::null())
-            .output()
-            .expect("qd runs")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
     }
 
     /// Runs it and expects success; gives what it printed.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let out = self.run(args);
-        assert!(out.status.success(), "qd {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "qd {args:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// Runs it and expects this exit status; gives what it said on standard error.
+    pub(crate) fn fails(&self, args: &[&str], status: i32) -> String {
+        let out = self.run(args);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(status), "qd {args:?}: {said}");
+        assert!(!out.stdout.contains(&0x1b), "qd {args:?} wrote an escape");
+        said
+    }
+
+    /// `qd action` with these words, split at blanks; gives what it printed, trimmed.
+    pub(crate) fn act(&self, words: &str) -> String {
+        let args: Vec<&str> = ["action"].into_iter().chain(words.split_whitespace()).collect();
+        self.ok(&args).trim().to_owned()
+    }
+
+    /// A list that `qd action` prints as JSON.
+    pub(crate) fn list(&self, words: &str) -> Vec<serde_json::Value> {
+        serde_json::from_str(&self.act(&format!("{words} --json"))).expect("a JSON list")
+    }
+
+    /// Waits until the list of panes fulfils a condition.
+    pub(crate) fn wait_panes(&self, what: &str, cond: impl Fn(&[serde_json::Value]) -> bool) -> Vec<serde_json::Value> {
+        until(what, || Some(self.list("list-panes")).filter(|l| cond(l)))
     }
 
     /// Opens a terminal with the binary in it.
     pub(crate) fn term(&self, args: &[&str], cols: u16, rows: u16) -> Term {
-        Term::open(self, args, cols, rows)
+        Term::open(self, args, cols, rows, Outer::default())
     }
 
     /// The server's process id.
     pub(crate) fn server_pid(&self, name: &str) -> i32 {
         let list: serde_json::Value = serde_json::from_str(&self.ok(&["ls", "--json"])).expect("JSON");
-        let pid = list.as_array().and_then(|a| a.iter().find(|s| s["name"] == name)).map(|s| s["pid"].clone());
+        let pid = list
+            .as_array()
+            .and_then(|a| a.iter().find(|s| s["name"] == name))
+            .map(|s| s["pid"].clone());
         i32::try_from(pid.and_then(|p| p.as_i64()).expect("the session is listed")).expect("a pid")
     }
 }
 
 impl Drop for House {
     fn drop(&mut self) {
-        self.run(&["kill", "--all"]);
-    }
-}
-
-struct Shared {
-    parser: vt100::Parser,
-    bytes: u64,
-    gone: bool,
-}
-
-/// A terminal with a client in it.
-pub(crate) struct Term {
-    shared: Arc<(Mutex<Shared>, Condvar)>,
-    writer: Arc<Mutex<Box<dyn Write + Send>>>,
-    master: Option<Box<dyn MasterPty + Send>>,
-    child: Box<dyn Child + Send + Sync>,
-}
-
-impl Term {
-    fn open(house: &House, args: &[&str], cols: u16, rows: u16) -> Self {
-        let pair = native_pty_system()
-            .openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
-            .expect("a pty");
-        let mut cmd = CommandBuilder::new(qd());
-        cmd.args(args);
-        cmd.env_clear();
-        for (k, v) in house.vars() {
-            cmd.env(k, v);
+        if std::thread::panicking() {
+            // The first failure is the one to show.
+            let _ = self.start(&["kill", "--all"]).and_then(|mut c| c.wait());
+        } else {
+            self.run(&["kill", "--all"]);
         }
-        cmd.cwd(house.path());
-        let child = pair.slave.spawn_command(cmd).expect("qd starts");
-        drop(pair.slave);
-        let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let writer = Arc::new(Mutex::new(pair.master.take_writer().expect("a writer")));
-        let shared = Arc::new((
-            Mutex::new(Shared { parser: vt100::Parser::new(rows, cols, 0), bytes: 0, gone: false }),
-            Condvar::new(),
-        ));
-        let (for_reader, answers) = (Arc::clone(&shared), Arc::clone(&writer));
-        std::thread::spawn(move || {
-            let mut buf = [0; 65536];
-            loop {
-                let n = reader.read(&mut buf).unwrap_or(0);
-                let (lock, cond) = &*for_reader;
-                let mut s = lock.lock().expect("no panic");
-                if n == 0 {
-                    s.gone = true;
-                    cond.notify_all();
-                    return;
-                }
-                s.parser.process(&buf[..n]);
-                s.bytes += n as u64;
-                cond.notify_all();
-                drop(s);
-                // The fence of the client's questions: primary attributes.
-                if buf[..n].windows(3).any(|w| w == b"\x1b[c") {
-                    let _ = answers.lock().expect("no panic").write_all(b"\x1b[?62;22c");
-                }
-            }
-        });
-        Self { shared, writer, master: Some(pair.master), child }
-    }
-
-    /// Types bytes.
-    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) {
-        let mut w = self.writer.lock().expect("no panic");
-        w.write_all(bytes.as_ref()).expect("the terminal takes input");
-        w.flush().expect("the terminal takes input");
-    }
-
-    /// The leader, then these keys.
-    pub(crate) fn leader(&self, keys: &str) {
-        self.send([b"\0", keys.as_bytes()].concat());
-    }
-
-    /// What is on the screen.
-    pub(crate) fn text(&self) -> String {
-        self.shared.0.lock().expect("no panic").parser.screen().contents()
-    }
-
-    /// A look at the emulator.
-    pub(crate) fn screen<T>(&self, f: impl FnOnce(&vt100::Screen) -> T) -> T {
-        f(self.shared.0.lock().expect("no panic").parser.screen())
-    }
-
-    /// Bytes that have come.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.shared.0.lock().expect("no panic").bytes
-    }
-
-    /// Waits until the screen fulfils a condition; the test fails, with the screen, when it never does.
-    pub(crate) fn wait(&self, what: &str, mut cond: impl FnMut(&vt100::Screen) -> bool) {
-        let (lock, var) = &*self.shared;
-        let end = Instant::now() + PATIENCE;
-        let mut s = lock.lock().expect("no panic");
-        while !cond(s.parser.screen()) {
-            let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero() && !s.gone, "never came: {what} (gone: {})\n{}", s.gone, s.parser.screen().contents());
-            s = var.wait_timeout(s, left).expect("no panic").0;
-        }
-    }
-
-    /// Waits until a text is on the screen.
-    pub(crate) fn wait_text(&self, text: &str) {
-        self.wait(text, |s| s.contents().contains(text));
-    }
-
-    /// Waits until a text is on the screen no more.
-    pub(crate) fn wait_gone(&self, text: &str) {
-        self.wait(&format!("{text} gone"), |s| !s.contents().contains(text));
-    }
-
-    /// Waits for the shell's prompt and that the screen has been at rest for a moment of output.
-    pub(crate) fn wait_prompt(&self) {
-        self.wait("a prompt", |s| s.contents().contains("$ "));
-    }
-
-    /// Another size.
-    pub(crate) fn resize(&self, cols: u16, rows: u16) {
-        self.shared.0.lock().expect("no panic").parser.screen_mut().set_size(rows, cols);
-        if let Some(m) = &self.master {
-            m.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).expect("it resizes");
-        }
-    }
-
-    /// The client's process.
-    pub(crate) fn pid(&self) -> i32 {
-        i32::try_from(self.child.process_id().expect("it runs")).expect("a pid")
-    }
-
-    /// Sends the client a signal.
-    pub(crate) fn signal(&self, s: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.pid()).expect("a pid");
-        rustix::process::kill_process(pid, s).expect("it is there");
-    }
-
-    /// Waits until the client has ended; gives its exit status.
-    pub(crate) fn wait_end(&mut self) -> u32 {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(s) = self.child.try_wait().expect("it can be waited for") {
-                return s.exit_code();
-            }
-            assert!(Instant::now() < end, "the client never ended\n{}", self.text());
-            std::thread::yield_now();
-        }
-    }
-
-    /// The terminal goes away, as when the network does.
-    pub(crate) fn hang_up(&mut self) {
-        self.master = None;
-        *self.writer.lock().expect("no panic") = Box::new(std::io::sink());
-    }
-}
-
-impl Drop for Term {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -4,3 +4,6 @@
 mod arrows;
 mod basics;
 mod harness;
+mod lifecycle;
+mod mirror;
+mod term;
