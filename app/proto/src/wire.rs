@@ -264,7 +264,7 @@ mod tests {
                 fb.push(part);
                 while let Some(m) = fb.take_msg::<ServerMsg>().unwrap() { got.push(m); }
             }
-            prop_assert_eq!(got, msgs);
+            prop_assert_eq!(&got, &msgs);
             let mut r = &wire[..];
             let first = read_msg::<ServerMsg>(&mut r).unwrap();
             prop_assert!(first.as_ref() == msgs.first());
