@@ -210,22 +210,29 @@ impl Terminal {
         let more = BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(BUFFER_SIZE, 0);
             while bytes < budget {
+                // The kernel gives 4 KB at a time; the emulator likes them together.
                 let want = BUFFER_SIZE.min(budget - bytes);
-                match rustix::io::read(master, &mut buffer[..want]) {
-                    // The kernel says EIO when the last one has closed the other side.
-                    Ok(0) | Err(Errno::IO) => return Ok(More::Eof),
-                    Ok(n) => {
-                        bytes += n;
-                        vt.feed(&buffer[..n]);
+                let mut got = 0;
+                let mut end = None;
+                while got < want && end.is_none() {
+                    match rustix::io::read(master, &mut buffer[got..want]) {
+                        // The kernel says EIO when the last one has closed the other side.
+                        Ok(0) | Err(Errno::IO) => end = Some(Ok(More::Eof)),
+                        Ok(n) => got += n,
+                        Err(Errno::INTR) => {}
+                        Err(Errno::AGAIN) => end = Some(Ok(More::Drained)),
+                        Err(e) => {
+                            end = Some(Err(TerminalError::Io {
+                                doing: "reading",
+                                source: e.into(),
+                            }))
+                        }
                     }
-                    Err(Errno::INTR) => {}
-                    Err(Errno::AGAIN) => return Ok(More::Drained),
-                    Err(e) => {
-                        return Err(TerminalError::Io {
-                            doing: "reading",
-                            source: e.into(),
-                        });
-                    }
+                }
+                bytes += got;
+                vt.feed(&buffer[..got]);
+                if let Some(end) = end {
+                    return end;
                 }
             }
             Ok(More::Pending)

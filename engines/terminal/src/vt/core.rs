@@ -200,7 +200,7 @@ impl Core {
 
     /// Whether text may be written straight into the cells.
     #[inline]
-    fn plain(&self) -> bool {
+    pub(super) fn plain(&self) -> bool {
         let mode = self.term.mode();
         let cursor = &self.term.grid().cursor;
         self.path == Path::Fast

@@ -5,6 +5,7 @@
 mod cells;
 mod core;
 mod csi;
+mod flood;
 mod grid;
 mod osc;
 mod parser;
@@ -55,7 +56,17 @@ impl Vt {
     pub fn feed(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.core.generation += 1;
-            self.parser.advance(&mut self.core, bytes);
+            let mut rest = bytes;
+            if bytes.len() >= flood::FLOOD {
+                // Only at the start of a line can it be seen whether a flood of plain lines follows.
+                let line = memchr::memchr(b'\n', bytes).map_or(0, |i| i + 1);
+                self.parser.advance(&mut self.core, &bytes[..line]);
+                rest = &bytes[line..];
+                if self.parser.at_rest() {
+                    rest = &rest[self.core.skip_lines(rest)..];
+                }
+            }
+            self.parser.advance(&mut self.core, rest);
         }
     }
 

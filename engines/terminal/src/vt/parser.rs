@@ -150,6 +150,11 @@ impl Parser {
         self.text.capacity()
     }
 
+    /// Whether it stands between two characters of plain text.
+    pub(super) fn at_rest(&self) -> bool {
+        self.state == State::Ground && self.utf8_len == 0
+    }
+
     /// Parses `bytes`.
     pub(super) fn advance<P: Perform>(&mut self, p: &mut P, bytes: &[u8]) {
         let mut rest = bytes;

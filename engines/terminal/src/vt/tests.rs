@@ -156,6 +156,37 @@ proptest! {
         prop_assert_eq!(fast.take_events(), slow.take_events());
     }
 
+    /// Floods in large pieces take a short cut, to the same end.
+    #[test]
+    fn floods_are_the_slow_path(
+        before in prop::collection::vec(any_token(), 0..6),
+        lines in prop::collection::vec("[ -~]{0,40} {0,3}", 300..900),
+        odd in prop::collection::vec((any::<prop::sample::Index>(), any_token()), 0..3),
+        after in prop::collection::vec(any_token(), 0..6),
+        cols in 30..60u16, rows in 1..20u16, budget in 0..400u32,
+    ) {
+        let mut lines = lines;
+        let limits = ScrollbackLimits { lines: budget, bytes: 1 << 20 };
+        for (at, token) in odd {
+            let i = at.index(lines.len());
+            lines[i] = String::from_utf8_lossy(&token).into_owned();
+        }
+        let stream = [before.concat(), lines.join("\r\n").into_bytes(), after.concat()].concat();
+        let mut fast = Vt::new(Size::new(cols, rows), limits);
+        fast.scroll_by(1);
+        fast.feed(&stream);
+        let mut slow = Vt::new(Size::new(cols, rows), limits);
+        slow.core.path = Path::Slow;
+        slow.feed(&stream);
+        prop_assert_eq!(fast.screen_top_line(), slow.screen_top_line());
+        prop_assert_eq!(&fast.core.term.grid().cursor, &slow.core.term.grid().cursor);
+        let end = fast.core.end_line();
+        for n in fast.first_line().max(slow.first_line())..end {
+            prop_assert_eq!(fast.line_text(n), slow.line_text(n), "line {}", n);
+            prop_assert_eq!(fast.line_wrapped(n), slow.line_wrapped(n), "line {}", n);
+        }
+    }
+
     /// What alacritty's own parser makes of a stream is what ours makes of it.
     #[test]
     fn our_parser_agrees_with_alacritty(tokens in prop::collection::vec(common_token(), 0..120), cols in 2..90u16, rows in 3..25u16) {
