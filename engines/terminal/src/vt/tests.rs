@@ -171,10 +171,12 @@ proptest! {
             let i = at.index(lines.len());
             lines[i] = String::from_utf8_lossy(&token).into_owned();
         }
-        let stream = [before.concat(), lines.join("\r\n").into_bytes(), after.concat()].concat();
+        let start = [before.concat(), b"\x1b[m\r\nx\r\n".repeat(30)].concat();
+        let flood = [lines.join("\r\n").into_bytes(), after.concat()].concat();
         let mut fast = Vt::new(Size::new(cols, rows), limits);
-        fast.scroll_by(1);
-        fast.feed(&stream);
+        fast.feed(&start);
+        fast.feed(&flood);
+        let stream = [start, flood].concat();
         let mut slow = Vt::new(Size::new(cols, rows), limits);
         slow.core.path = Path::Slow;
         slow.feed(&stream);
@@ -247,6 +249,36 @@ proptest! {
         let text = v.text_range(Pos::default(), end, Shape::Stream);
         let got: Vec<&str> = text.lines().filter(|l| !l.is_empty()).collect();
         prop_assert_eq!(got, lines.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_flood_takes_the_short_cut() {
+    let mut v = fed(80, 24, "x\r\n".repeat(50));
+    let lines = (0..1000).map(|i| format!("line {i}  \r\n")).collect::<String>();
+    let taken = v.core.skip_lines(lines.as_bytes());
+    let rest = &lines[taken..];
+    assert_eq!(rest.lines().count(), 64 + 24);
+    assert!(rest.starts_with("line 912 "));
+    v.feed(rest.as_bytes());
+    assert_eq!(v.screen_top_line(), 1050 - 23);
+    for (line, text) in [
+        (49, "x"),
+        (50, "line 0"),
+        (961, "line 911"),
+        (962, "line 912"),
+        (1049, "line 999"),
+        (1050, ""),
+    ] {
+        assert_eq!(v.line_text(line).unwrap(), text);
+    }
+    // Too few lines, a line that is too long, or colours: the long way.
+    for odd in [
+        lines[..1000].to_owned(),
+        format!("{}\r\n{lines}", "y".repeat(81)),
+        format!("\x1b[1m{lines}"),
+    ] {
+        assert_eq!(v.core.skip_lines(odd.as_bytes()), 0);
     }
 }
 
