@@ -171,10 +171,13 @@ impl Session {
                 other => rest.push(other),
             }
         }
+        // A yank needs the selection that leaving copy mode drops.
+        let last = matches!(i.action, Action::Copy(_)).then(|| std::mem::take(&mut rest));
         self.run_effects(rest);
         for a in delegated {
             done.output.push_str(&self.delegated(client, &a, i.target.pane)?);
         }
+        self.run_effects(last.unwrap_or_default());
         Ok(done)
     }
 
