@@ -7,14 +7,14 @@ use alacritty_terminal::{
     index::{Column, Line},
     term::TermMode,
     vte::ansi::{
-        Attr, CharsetIndex, ClearMode, Handler, LineClearMode, Mode, NamedMode, NamedPrivateMode, PrivateMode,
+        CharsetIndex, ClearMode, Handler, LineClearMode, Mode, NamedMode, NamedPrivateMode, PrivateMode,
         StandardCharset, TabulationClearMode,
     },
 };
 use qd_tty::CursorShape;
 
 use super::{
-    core::{Core, MoreModes, Sync},
+    core::{Core, Sync},
     parser::Params,
 };
 use crate::{ModifyOtherKeys, Scheme, VtEvent};
@@ -284,7 +284,7 @@ impl Core {
         cursor.point.column = Column(cursor.point.column.0.min(cols - 1));
     }
 
-    fn cursor_style(&mut self, n: u16) {
+    pub(super) fn cursor_style(&mut self, n: u16) {
         let shape = match n {
             0 => CursorShape::Default,
             1 => CursorShape::BlinkingBlock,
@@ -427,7 +427,7 @@ impl Core {
         self.reply(text.as_bytes());
     }
 
-    fn set_mode(&mut self, mode: u16, on: bool) {
+    pub(super) fn set_mode(&mut self, mode: u16, on: bool) {
         let named = match mode {
             4 => NamedMode::Insert,
             20 => NamedMode::LineFeedNewLine,
@@ -486,7 +486,7 @@ impl Core {
         }
     }
 
-    fn forward_private(&mut self, mode: u16, on: bool) {
+    pub(super) fn forward_private(&mut self, mode: u16, on: bool) {
         let Some(named) = private(mode) else { return };
         if on {
             self.term.set_private_mode(PrivateMode::Named(named));
@@ -543,57 +543,6 @@ impl Core {
             2026 => own(self.sync != Sync::Closed),
             2031 => own(self.more.scheme_events),
             _ => 0,
-        }
-    }
-
-    /// DECSTR.
-    fn soft_reset(&mut self) {
-        for (mode, on) in [(25, true), (6, false), (7, true), (1, false)] {
-            if mode == 6 {
-                self.term
-                    .unset_private_mode(PrivateMode::Named(NamedPrivateMode::Origin));
-            } else {
-                self.forward_private(mode, on);
-            }
-        }
-        self.set_mode(4, false);
-        self.term.unset_keypad_application_mode();
-        let at = self.term.grid().cursor.point;
-        self.region = 0..self.dims.rows;
-        self.term.set_scrolling_region(1, None);
-        self.term.terminal_attribute(Attr::Reset);
-        self.term.set_hyperlink(None);
-        for g in [CharsetIndex::G0, CharsetIndex::G1, CharsetIndex::G2, CharsetIndex::G3] {
-            self.term.configure_charset(g, StandardCharset::Ascii);
-        }
-        self.set_charset(CharsetIndex::G0);
-        let grid = self.term.grid_mut();
-        grid.saved_cursor = Default::default();
-        grid.cursor.point = at;
-        self.more.modify_other = ModifyOtherKeys::Off;
-        self.more.backarrow = false;
-    }
-
-    /// RIS.
-    pub(super) fn full_reset(&mut self) {
-        self.clear_history();
-        let was_alt = self.alt();
-        self.term.reset_state();
-        self.region = 0..self.dims.rows;
-        self.charset = CharsetIndex::G0;
-        self.last_char = None;
-        self.more = MoreModes::default();
-        self.kitty = [Vec::new(), Vec::new()];
-        self.sync = Sync::Closed;
-        self.titles.clear();
-        self.colors.clear();
-        self.notes.clear();
-        self.prompts.clear();
-        self.touched = true;
-        self.widths.clear();
-        self.cursor_style(0);
-        if was_alt {
-            self.event(VtEvent::ScreenSwitched);
         }
     }
 

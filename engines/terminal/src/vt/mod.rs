@@ -9,6 +9,7 @@ mod flood;
 mod grid;
 mod osc;
 mod parser;
+mod reset;
 mod search;
 mod sgr;
 #[cfg(test)]
