@@ -151,7 +151,16 @@ impl CopyMode {
                 col: 0,
             },
         };
-        let mut found = vt.search(&q, self.cursor, dir).map_err(|e| e.to_string())?;
+        // A search counts the place it begins at: the match the cursor is on is passed over.
+        let from = if self.current.is_some_and(|(start, _)| start == self.cursor) {
+            match direction {
+                SearchDirection::Older => before(vt, self.cursor),
+                SearchDirection::Newer => after(vt, self.cursor),
+            }
+        } else {
+            self.cursor
+        };
+        let mut found = vt.search(&q, from, dir).map_err(|e| e.to_string())?;
         if found.is_none() {
             found = vt.search(&q, wrap_from, dir).map_err(|e| e.to_string())?;
         }
@@ -338,6 +347,33 @@ fn last_pos(vt: &Vt) -> Pos {
     Pos {
         line,
         col: vt.size().cols.saturating_sub(1),
+    }
+}
+
+/// The cell before a place, in reading order.
+fn before(vt: &Vt, at: Pos) -> Pos {
+    match at.col.checked_sub(1) {
+        Some(col) => Pos { line: at.line, col },
+        None if at.line > vt.first_line() => Pos {
+            line: at.line - 1,
+            col: vt.size().cols.saturating_sub(1),
+        },
+        None => last_pos(vt),
+    }
+}
+
+/// The cell after a place, in reading order.
+fn after(vt: &Vt, at: Pos) -> Pos {
+    if at.col + 1 < vt.size().cols {
+        Pos {
+            line: at.line,
+            col: at.col + 1,
+        }
+    } else {
+        Pos {
+            line: at.line + 1,
+            col: 0,
+        }
     }
 }
 

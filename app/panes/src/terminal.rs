@@ -142,7 +142,7 @@ impl TerminalPane {
     /// Answers a program that asked for the clipboard.
     pub fn answer_clipboard(&mut self, data: &[u8]) {
         self.term.vt_mut().answer_clipboard(data);
-        self.send_replies();
+        self.term.send_replies();
     }
 
     /// Tells the program whether the surroundings are light or dark, for when it asks.
@@ -161,13 +161,7 @@ impl TerminalPane {
             ..Palette::default()
         };
         self.term.vt_mut().set_palette(palette);
-        self.send_replies();
-    }
-
-    fn send_replies(&mut self) {
-        let mut out = Vec::new();
-        self.term.vt_mut().take_replies(&mut out);
-        self.term.write(&out);
+        self.term.send_replies();
     }
 
     /// Takes other options from now on.

@@ -75,6 +75,11 @@ pub(crate) fn need_terminal() -> Result<(), Failure> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let named = cli.config.as_ref().filter(|c| !c.exists());
+    if let Some(missing) = named {
+        complain(&format!("there is no configuration file {}", missing.display()));
+        return ExitCode::from(2);
+    }
     let result = match cli.command.clone() {
         None => connect::open(&cli),
         Some(Command::Attach(a)) => connect::attach(&cli, &a),

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Bytes a pane may parse in one turn before the others, and the clients' input, are looked at again.
-const PANE_TURN: usize = 16 * 1024;
+const PANE_TURN: usize = 64 * 1024;
 /// How long after a key its pane's output is drawn at once.
 const BOOST: Duration = Duration::from_millis(100);
 /// How long a program may keep a synchronized update open before it is drawn all the same.
@@ -530,9 +530,12 @@ impl Session {
         if let Some(id) = to {
             self.input_to(id, &qd_tty::InputEvent::FocusGained);
             self.touch(id);
-            if let Some(s) = self.slots.get_mut(&id) {
-                s.bell = false;
-                s.activity = false;
+            let tab = self.model.pane_tab(id);
+            for (other, s) in &mut self.slots {
+                if self.model.pane_tab(*other) == tab {
+                    s.activity = false;
+                }
+                s.bell &= *other != id;
             }
         }
         if self.model.mode() == qd_mux::Mode::Copy {
@@ -577,7 +580,7 @@ impl Session {
 
     fn on_pane(&mut self, id: PaneId, ready: Ready) {
         let Some(s) = self.slots.get_mut(&id) else { return };
-        let mut eof = false;
+        let (mut eof, mut wrote) = (false, false);
         if let Some(t) = s.pane.terminal() {
             if ready.writable {
                 t.flush();
@@ -586,6 +589,7 @@ impl Session {
                 let turn = t.read_turn(PANE_TURN);
                 eof = turn.more == More::Eof;
                 if turn.bytes > 0 {
+                    wrote = true;
                     let sync = t.engine().vt().sync_pending();
                     s.sync_since = sync.then(|| s.sync_since.unwrap_or_else(Instant::now));
                     s.generation += 1;
@@ -596,6 +600,9 @@ impl Session {
             self.unwatch(id);
         }
         self.after_pane(id);
+        if wrote {
+            self.mark_activity(id);
+        }
         if eof {
             self.reap(id);
         }
@@ -623,10 +630,12 @@ impl Session {
         for e in events {
             self.on_pane_event(id, e);
         }
-        let focused = self.model.focused() == Some(id);
+    }
+
+    /// A program wrote something: that marks its tab, unless it is before the person's eyes.
+    fn mark_activity(&mut self, id: PaneId) {
         let visible = self.model.active_tab().map(|t| t.id) == self.model.pane_tab(id);
         if let Some(s) = self.slots.get_mut(&id)
-            && !focused
             && !visible
             && !s.activity
         {
@@ -698,7 +707,10 @@ impl Session {
     fn on_signal(&mut self) {
         for signal in self.signals.take() {
             match signal {
-                Signal::Child => self.reap_all(),
+                Signal::Child => {
+                    self.reap_all();
+                    qd_terminal::reap_orphans();
+                }
                 Signal::Terminate => self.fate = Fate::Ending("the server was told to stop".to_owned()),
             }
         }
@@ -778,6 +790,8 @@ impl Session {
                 t.kill();
             }
         }
+        self.slots.clear();
+        qd_terminal::kill_orphans();
         self.factories.shut_down(SHUTDOWN);
     }
 }
