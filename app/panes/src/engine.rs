@@ -193,14 +193,14 @@ impl Pane for IdlePane {
     }
 }
 
-/// Writes text into a rectangle, broken at its width; what does not fit is cut.
-pub(crate) fn put_wrapped(frame: &mut Frame, area: Rect, text: &str, style: qd_frame::Style) {
+/// Writes text into a rectangle, broken at its width; what does not fit is cut. Answers how many rows it took.
+pub fn put_wrapped(frame: &mut Frame, area: Rect, text: &str, style: qd_frame::Style) -> u16 {
     let mut y = area.y;
     for line in text.lines() {
         let mut rest = line;
         loop {
             if y >= area.bottom() || area.w == 0 {
-                return;
+                return y - area.y;
             }
             let mut width = 0;
             let cut = rest
@@ -218,6 +218,7 @@ pub(crate) fn put_wrapped(frame: &mut Frame, area: Rect, text: &str, style: qd_f
             }
         }
     }
+    y - area.y
 }
 
 /// Counts, and crashes when told to.

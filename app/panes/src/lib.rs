@@ -13,7 +13,7 @@ use qd_tty::{CursorShape, InputEvent, Rect, Size};
 use qd_ui::Look;
 
 pub use copy::{CopyMode, copied_words};
-pub use engine::{Factories, IdlePane, TestKinds, panic_message};
+pub use engine::{Factories, IdlePane, TestKinds, panic_message, put_wrapped};
 pub use terminal::{CopyOnSelect, SearchDirection, TerminalOptions, TerminalPane, process_cwd};
 
 /// What a pane asks of the session.

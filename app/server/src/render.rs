@@ -426,21 +426,19 @@ fn draw_dividers(frame: &mut qd_frame::Frame, p: &Placement, look: &Look) {
 /// What a crashed pane shows.
 fn draw_crash(frame: &mut qd_frame::Frame, area: Rect, look: &Look, message: &str) {
     frame.fill(area, Cell::BLANK);
-    let lines = [
-        ("This pane crashed:", Role::TextError),
-        (message, Role::Text),
-        ("r restarts it", Role::TextDim),
-    ];
-    let mut y = area.y;
-    for (text, role) in lines {
-        for part in text.lines() {
-            if y >= area.bottom() {
-                return;
-            }
-            frame.put_str(area.x, y, area.w, part, look.style(role));
-            y += 1;
-        }
-    }
+    let rows = qd_panes::put_wrapped(
+        frame,
+        area,
+        &format!("This pane crashed: {message}"),
+        look.style(Role::TextError),
+    );
+    let rest = Rect::new(area.x, area.y + rows, area.w, area.h.saturating_sub(rows));
+    qd_panes::put_wrapped(
+        frame,
+        rest,
+        "r restarts it. What it ran goes on; nothing of it is lost.",
+        look.style(Role::TextDim),
+    );
 }
 
 /// Fills what lies outside the session's size on a client that is larger than the smallest.
