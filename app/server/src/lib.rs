@@ -6,6 +6,7 @@ mod actions;
 mod client;
 mod env;
 mod input;
+mod lists;
 mod messages;
 mod mouse;
 mod overlays;
@@ -14,6 +15,7 @@ mod render;
 mod session;
 mod settings;
 mod signals;
+mod slots;
 mod sockets;
 
 pub use session::{Options, ServeError, TestPanes, serve};

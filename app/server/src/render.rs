@@ -16,7 +16,8 @@ use qd_ui::{
 
 use crate::{
     client::{Boost, Client, Got},
-    session::{Session, Slot, guarded},
+    session::Session,
+    slots::{Slot, guarded},
 };
 
 /// How long the loop may sleep when nothing is due but the clock's business is to be looked after.

@@ -10,10 +10,9 @@ use std::{
 };
 
 use qd_config::Config;
-use qd_mux::{Effect, Keymap, LayoutSpec, Model, PaneId, PaneSpec, PaneState};
-use qd_panes::{Factories, IdlePane, Pane, TerminalPane, TestKinds};
+use qd_mux::{Effect, Keymap, LayoutSpec, Model, PaneId, PaneSpec};
+use qd_panes::{Factories, TestKinds};
 use qd_proto::{ServerMsg, SessionInfo};
-use qd_terminal::More;
 use qd_tty::Size;
 use qd_ui::{Theme, Toasts};
 use tracing::{debug, info, warn};
@@ -24,17 +23,12 @@ use crate::{
     overlays::Open,
     reactor::{Interest, Reactor, Ready, Token},
     signals::{Signal, Signals},
+    slots::{Slot, guarded},
     sockets::{Claim, SocketDir},
 };
 
-/// Bytes a pane may parse in one turn before the others, and the clients' input, are looked at again.
-const PANE_TURN: usize = 64 * 1024;
-/// How long after a key its pane's output is drawn at once.
-const BOOST: Duration = Duration::from_millis(100);
 /// How long a program may keep a synchronized update open before it is drawn all the same.
 const SYNC_LIMIT: Duration = Duration::from_millis(150);
-/// The argument of a layout's pane whose command is not to run by itself.
-const START_SUSPENDED: &str = "start_suspended";
 /// How long to wait for programs to end when the session ends.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
@@ -79,27 +73,6 @@ pub enum ServeError {
     /// Not even a built-in theme can be read.
     #[error("none of the built-in themes can be read: this build is broken")]
     Theme,
-}
-
-/// A pane with what the session keeps of it.
-pub(crate) struct Slot {
-    pub(crate) pane: Box<dyn Pane>,
-    /// Grows with every visible change.
-    pub(crate) generation: u64,
-    /// Output until then is the echo of a key.
-    pub(crate) boost_until: Option<Instant>,
-    /// The message of its last panic, while it stands.
-    pub(crate) crashed: Option<String>,
-    /// Since when a synchronized update is open.
-    pub(crate) sync_since: Option<Instant>,
-    /// Whether its PTY is watched for writing.
-    pub(crate) writing: bool,
-    /// Whether its PTY is watched at all.
-    pub(crate) watched: bool,
-    /// Its spec, to start it again.
-    pub(crate) spec: PaneSpec,
-    pub(crate) bell: bool,
-    pub(crate) activity: bool,
 }
 
 /// What stops the loop.
@@ -409,104 +382,8 @@ impl Session {
         self.touch_chrome();
     }
 
-    fn size_of(&self, pane: PaneId) -> Size {
-        let tab = self.model.pane_tab(pane);
-        let inner = tab
-            .and_then(|t| self.model.placements_of(t).into_iter().find(|p| p.pane == pane))
-            .map_or(Size::new(80, 24), |p| p.inner.size());
-        Size::new(inner.cols.max(1), inner.rows.max(1))
-    }
-
-    /// Opens a pane that runs nothing yet: it waited to be, or could not be before.
-    pub(crate) fn respawn(&mut self, id: PaneId) {
-        if let Some(mut s) = self.slots.remove(&id) {
-            s.spec.args.remove(START_SUSPENDED);
-            self.spawn(id, s.spec);
-            self.relayout();
-        }
-    }
-
-    fn spawn(&mut self, id: PaneId, spec: PaneSpec) {
-        let waits = spec.args.get(START_SUSPENDED).is_some_and(|v| v == "true");
-        let made = if waits {
-            Ok(None)
-        } else {
-            self.start(id, &spec).map(Some)
-        };
-        let (pane, runs): (Box<dyn Pane>, bool) = match made {
-            Ok(Some(pane)) => (pane, true),
-            Ok(None) => (
-                Box::new(IdlePane::waiting(&spec.kind, &default_title(&spec, &self.config))),
-                false,
-            ),
-            Err(why) => {
-                self.say(Level::Error, &why);
-                (Box::new(IdlePane::failed(&spec.kind, &why)), false)
-            }
-        };
-        self.model.set_title(id, default_title(&spec, &self.config));
-        self.model
-            .set_pane_state(id, if runs { PaneState::Running } else { PaneState::Exited });
-        self.slots.insert(id, Slot::new(pane, spec));
-        self.watch(id);
-        self.tell_scheme();
-    }
-
-    /// Starts what a pane runs.
-    fn start(&self, id: PaneId, spec: &PaneSpec) -> Result<Box<dyn Pane>, String> {
-        let size = self.size_of(id);
-        if spec.kind == PaneSpec::TERMINAL {
-            let t = crate::env::spawn_spec(self, id, spec, size);
-            let options = crate::settings::terminal_options(&self.config);
-            return match TerminalPane::spawn(t, options) {
-                Ok(p) => Ok(Box::new(p)),
-                Err(e) => Err(e.to_string()),
-            };
-        }
-        if let Some(location) = spec.args.get("location").filter(|_| spec.kind == "plugin") {
-            return Err(format!(
-                "the layout asks for the zellij plugin {location} here: Quarterdeck runs no plugins"
-            ));
-        }
-        self.factories.make(spec, size).map_err(|e| e.to_string())
-    }
-
-    /// Watches a pane's PTY.
-    pub(crate) fn watch(&mut self, id: PaneId) {
-        let Some(s) = self.slots.get_mut(&id) else { return };
-        if let Some(fd) = s.pane.fd() {
-            match self.reactor.add(fd, Token::Pane(id.0), Interest::Read) {
-                Ok(()) => s.watched = true,
-                Err(e) => warn!(pane = id.0, "its terminal could not be watched: {e}"),
-            }
-            s.writing = false;
-        }
-    }
-
-    pub(crate) fn unwatch(&mut self, id: PaneId) {
-        if let Some(s) = self.slots.get_mut(&id)
-            && s.watched
-        {
-            if let Some(fd) = s.pane.fd() {
-                self.reactor.remove(fd);
-            }
-            s.watched = false;
-        }
-    }
-
-    fn close(&mut self, id: PaneId) {
-        self.unwatch(id);
-        if let Some(s) = self.slots.remove(&id) {
-            // A pane that panics while it is dropped must not take the session along.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(s)));
-        }
-        for c in self.clients.values_mut() {
-            c.drawn.remove(&id);
-        }
-    }
-
     /// Gives every pane its size.
-    fn relayout(&mut self) {
+    pub(crate) fn relayout(&mut self) {
         let tabs: Vec<_> = self.model.tabs().iter().map(|t| t.id).collect();
         for tab in tabs {
             for p in self.model.placements_of(tab) {
@@ -562,128 +439,6 @@ impl Session {
             s.generation += 1;
         }
         self.touch_chrome();
-    }
-
-    /// Gives input to a pane; a panic there becomes the pane's state.
-    pub(crate) fn input_to(&mut self, id: PaneId, event: &qd_tty::InputEvent) {
-        let Some(s) = self.slots.get_mut(&id) else { return };
-        if s.crashed.is_some() {
-            return;
-        }
-        guarded(s, |pane| {
-            pane.input(event);
-        });
-        s.boost_until = Some(Instant::now() + BOOST);
-        s.generation += u64::from(s.pane.fd().is_none() || matches!(event, qd_tty::InputEvent::Mouse(_)));
-        self.after_pane(id);
-    }
-
-    fn on_pane(&mut self, id: PaneId, ready: Ready) {
-        let Some(s) = self.slots.get_mut(&id) else { return };
-        let (mut eof, mut wrote) = (false, false);
-        if let Some(t) = s.pane.terminal() {
-            if ready.writable {
-                t.flush();
-            }
-            if ready.readable {
-                let turn = t.read_turn(PANE_TURN);
-                eof = turn.more == More::Eof;
-                if turn.bytes > 0 {
-                    wrote = true;
-                    let sync = t.engine().vt().sync_pending();
-                    s.sync_since = sync.then(|| s.sync_since.unwrap_or_else(Instant::now));
-                    s.generation += 1;
-                }
-            }
-        }
-        if eof {
-            self.unwatch(id);
-        }
-        self.after_pane(id);
-        if wrote {
-            self.mark_activity(id);
-        }
-        if eof {
-            self.reap(id);
-        }
-    }
-
-    /// Hears what a pane has to say, and keeps the watch on its PTY right.
-    pub(crate) fn after_pane(&mut self, id: PaneId) {
-        let Some(s) = self.slots.get_mut(&id) else { return };
-        if let Some(t) = s.pane.terminal() {
-            if t.wants_write() {
-                t.flush();
-            }
-            let want = t.wants_write();
-            if want != s.writing
-                && s.watched
-                && let Some(fd) = s.pane.fd()
-            {
-                let interest = if want { Interest::ReadWrite } else { Interest::Read };
-                if self.reactor.modify(fd, Token::Pane(id.0), interest).is_ok() {
-                    s.writing = want;
-                }
-            }
-        }
-        let events = s.pane.events();
-        for e in events {
-            self.on_pane_event(id, e);
-        }
-    }
-
-    /// A program wrote something: that marks its tab, unless it is before the person's eyes.
-    fn mark_activity(&mut self, id: PaneId) {
-        let visible = self.model.active_tab().map(|t| t.id) == self.model.pane_tab(id);
-        if let Some(s) = self.slots.get_mut(&id)
-            && !visible
-            && !s.activity
-        {
-            s.activity = true;
-            self.touch_chrome();
-        }
-    }
-
-    /// A pane's PTY is at its end, or its program may have ended.
-    pub(crate) fn reap(&mut self, id: PaneId) {
-        let Some(s) = self.slots.get_mut(&id) else { return };
-        let Some(t) = s.pane.terminal() else { return };
-        let status = t.poll_exit();
-        if status.is_none() {
-            return;
-        }
-        s.generation += 1;
-        let close = s.spec.on_exit == qd_mux::OnExit::Close;
-        self.after_pane(id);
-        if close {
-            let effects = self.model.remove_pane(id);
-            self.run_effects(effects);
-            self.close(id);
-        }
-        self.touch_chrome();
-    }
-
-    /// The program's last output may still wait in the PTY when it has ended: it is read to the end first.
-    fn reap_all(&mut self) {
-        let ids: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(_, s)| !s.pane.is_dead())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            let Some(t) = self.slots.get_mut(&id).and_then(|s| s.pane.terminal()) else {
-                continue;
-            };
-            if t.poll_exit().is_some() {
-                let mut rounds = 0;
-                while t.read_turn(PANE_TURN).more == More::Pending && rounds < 4096 {
-                    rounds += 1;
-                }
-                self.unwatch(id);
-                self.reap(id);
-            }
-        }
     }
 
     /// Tells every program whether the surroundings are light or dark.
@@ -793,47 +548,5 @@ impl Session {
         self.slots.clear();
         qd_terminal::kill_orphans();
         self.factories.shut_down(SHUTDOWN);
-    }
-}
-
-impl Slot {
-    fn new(pane: Box<dyn Pane>, spec: PaneSpec) -> Self {
-        Self {
-            pane,
-            generation: 1,
-            boost_until: None,
-            crashed: None,
-            sync_since: None,
-            writing: false,
-            watched: false,
-            spec,
-            bell: false,
-            activity: false,
-        }
-    }
-}
-
-/// Calls into a pane; a panic there becomes its state, and is told.
-pub(crate) fn guarded<R>(slot: &mut Slot, f: impl FnOnce(&mut dyn Pane) -> R) -> Option<R> {
-    let pane = slot.pane.as_mut();
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || f(pane))) {
-        Ok(r) => Some(r),
-        Err(payload) => {
-            slot.crashed = Some(qd_panes::panic_message(&*payload));
-            slot.generation += 1;
-            None
-        }
-    }
-}
-
-/// The title of a pane before its program gives it one.
-fn default_title(spec: &PaneSpec, config: &Config) -> String {
-    match &spec.command {
-        Some(c) => c.join(" "),
-        None if spec.kind != "terminal" => spec.kind.clone(),
-        None => {
-            let shell = crate::env::shell_of(config);
-            shell.rsplit('/').next().unwrap_or("shell").to_owned()
-        }
     }
 }
