@@ -64,7 +64,16 @@ impl Session {
     /// Keeps a message, and shows it for a while.
     pub(crate) fn say(&mut self, level: Level, text: &str) {
         self.messages.push(level, text);
-        self.toast(level, text);
+        let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+        let first = lines.next().unwrap_or_default();
+        match lines.next() {
+            // A finding names its place in the second line; the whole of it is in the messages.
+            Some(place) => {
+                let place = place.trim_start_matches("--> ");
+                self.toast(level, &format!("{first} ({place}; :messages)"));
+            }
+            None => self.toast(level, first),
+        }
     }
 
     /// Shows a message for a while.
@@ -328,6 +337,7 @@ impl Session {
             );
         }
         self.messages.mark_seen();
+        self.toasts.clear();
         self.open_overlay(Box::new(Viewer::new("messages", lines)), Purpose::Look);
     }
 

@@ -138,11 +138,11 @@ impl Session {
             }
             let area = self.screen_of(&c);
             let Client { frame, look, .. } = &mut c;
+            self.toasts.draw(area, frame, look);
             if let Some(top) = self.overlays.last_mut() {
                 frame.set_cursor(None);
                 top.overlay.draw(area, frame, look);
             }
-            self.toasts.draw(area, frame, look);
             let title = self.outer_title();
             if c.title != title {
                 c.extra.extend_from_slice(format!("\x1b]2;{title}\x1b\\").as_bytes());
