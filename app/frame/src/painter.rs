@@ -2,7 +2,7 @@
 //! up the difference. It owns the shadow; it never writes anywhere but into the buffer it is given, and allocates
 //! nothing once its buffers have grown.
 
-use qd_tty::{Attrs, Cell, Color, CursorShape, LinkId, Size};
+use qd_tty::{Attrs, Cell, Color, CursorShape, LinkId, Size, same_cells};
 
 use crate::{
     caps::Caps,
@@ -114,7 +114,7 @@ impl Painter {
                 break;
             };
             let new = frame.row(y);
-            if !full && old == new {
+            if !full && same_cells(old, new) {
                 continue;
             }
             normalise(new, &mut self.line);
@@ -176,7 +176,7 @@ impl Painter {
         }
         let rows = || (0..self.size.rows).zip(self.shadow.chunks_exact(cols));
         if rows()
-            .filter(|(y, old)| *old != frame.row(*y))
+            .filter(|(y, old)| !same_cells(old, frame.row(*y)))
             .take(SCROLL_ROWS)
             .count()
             < SCROLL_ROWS

@@ -3,7 +3,7 @@
 use crate::{LinkId, Sym};
 
 /// A colour as a terminal knows it, packed in 32 bits so that cells compare fast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, bytemuck::NoUninit)]
 #[repr(transparent)]
 pub struct Color(u32);
 
@@ -38,7 +38,11 @@ impl Color {
     /// Red, green and blue, of a 24-bit colour.
     #[must_use]
     pub const fn as_rgb(self) -> Option<(u8, u8, u8)> {
-        if self.0 >> 24 == 2 { Some(((self.0 >> 16) as u8, (self.0 >> 8) as u8, self.0 as u8)) } else { None }
+        if self.0 >> 24 == 2 {
+            Some(((self.0 >> 16) as u8, (self.0 >> 8) as u8, self.0 as u8))
+        } else {
+            None
+        }
     }
 }
 
@@ -62,7 +66,8 @@ pub enum Underline {
 
 bitflags::bitflags! {
     /// The attributes of a cell.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(transparent)]
     pub struct Attrs: u16 {
         /// Bold (SGR 1).
         const BOLD = 1;
@@ -128,8 +133,9 @@ impl Attrs {
     }
 }
 
-/// One character cell: 20 bytes, compared whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// One character cell: 20 bytes without padding, so that rows compare as memory ([`same_cells`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, bytemuck::NoUninit)]
+#[repr(C)]
 pub struct Cell {
     /// What stands in it.
     pub sym: Sym,
@@ -155,6 +161,12 @@ impl Cell {
         attrs: Attrs::empty(),
         link: LinkId::NONE,
     };
+}
+
+/// Whether two rows hold the same cells; several times faster than comparing them one by one.
+#[must_use]
+pub fn same_cells(a: &[Cell], b: &[Cell]) -> bool {
+    bytemuck::must_cast_slice::<Cell, u8>(a) == bytemuck::must_cast_slice::<Cell, u8>(b)
 }
 
 impl Default for Cell {

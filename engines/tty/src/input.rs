@@ -103,7 +103,11 @@ impl KeyEvent {
     /// A press of `key` with `mods`.
     #[must_use]
     pub const fn new(key: Key, mods: Mods) -> Self {
-        Self { key, mods, kind: KeyKind::Press }
+        Self {
+            key,
+            mods,
+            kind: KeyKind::Press,
+        }
     }
 
     /// The chord it makes: Shift is dropped from characters, which already carry it.
@@ -294,7 +298,10 @@ impl FromStr for Chord {
             let cut = rest.char_indices().skip(1).find(|(_, c)| matches!(c, '-' | '+' | ' '));
             if let Some((i, _)) = cut {
                 let (head, tail) = (&rest[..i], &rest[i + 1..]);
-                let m = MODS.iter().find(|(n, _)| n.eq_ignore_ascii_case(head)).ok_or_else(bad)?;
+                let m = MODS
+                    .iter()
+                    .find(|(n, _)| n.eq_ignore_ascii_case(head))
+                    .ok_or_else(bad)?;
                 mods |= m.1;
                 rest = tail;
                 if rest.is_empty() {
@@ -305,7 +312,10 @@ impl FromStr for Chord {
             if let Some((_, k)) = NAMES.iter().chain(ALIASES).find(|(n, _)| n.eq_ignore_ascii_case(rest)) {
                 return Ok(Self::new(*k, mods));
             }
-            let f = rest.strip_prefix(['F', 'f']).and_then(|n| n.parse::<u8>().ok()).filter(|n| (1..=35).contains(n));
+            let f = rest
+                .strip_prefix(['F', 'f'])
+                .and_then(|n| n.parse::<u8>().ok())
+                .filter(|n| (1..=35).contains(n));
             return f.map(|n| Self::new(Key::F(n), mods)).ok_or_else(bad);
         }
     }
@@ -317,12 +327,26 @@ mod tests {
 
     #[test]
     fn chords_read_back_what_they_print() {
-        for s in ["Ctrl-Space", "a", "A", "Alt-x", "F12", "Shift-Tab", "Ctrl-Alt-PageUp", "-", "Ctrl--", "Alt-+"] {
+        for s in [
+            "Ctrl-Space",
+            "a",
+            "A",
+            "Alt-x",
+            "F12",
+            "Shift-Tab",
+            "Ctrl-Alt-PageUp",
+            "-",
+            "Ctrl--",
+            "Alt-+",
+        ] {
             let c: Chord = s.parse().unwrap();
             assert_eq!(c.to_string(), s);
         }
         assert_eq!("C-A".parse::<Chord>().unwrap(), Chord::new(Key::Char('a'), Mods::CTRL));
-        assert_eq!("ctrl g".parse::<Chord>().unwrap(), Chord::new(Key::Char('g'), Mods::CTRL));
+        assert_eq!(
+            "ctrl g".parse::<Chord>().unwrap(),
+            Chord::new(Key::Char('g'), Mods::CTRL)
+        );
         for s in ["", "Ctrl-", "Foo-x", "F99", "Spacee"] {
             assert!(s.parse::<Chord>().is_err(), "{s}");
         }

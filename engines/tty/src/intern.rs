@@ -52,7 +52,7 @@ fn intern(table: &RwLock<Table>, s: &str, max: usize) -> Option<u32> {
 }
 
 /// What stands in a cell: one character, or an interned grapheme cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, bytemuck::NoUninit)]
 #[repr(transparent)]
 pub struct Sym(u32);
 
@@ -111,7 +111,7 @@ impl Sym {
 }
 
 /// A hyperlink of a cell (OSC 8). `LinkId::NONE` where there is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, bytemuck::NoUninit)]
 #[repr(transparent)]
 pub struct LinkId(u16);
 
@@ -125,7 +125,9 @@ impl LinkId {
         if uri.is_empty() || uri.len() > MAX_LINK_BYTES || uri.chars().any(char::is_control) {
             return Self::NONE;
         }
-        intern(links(), uri, MAX_LINKS).and_then(|i| u16::try_from(i + 1).ok()).map_or(Self::NONE, Self)
+        intern(links(), uri, MAX_LINKS)
+            .and_then(|i| u16::try_from(i + 1).ok())
+            .map_or(Self::NONE, Self)
     }
 
     /// A number that tells links apart, for OSC 8's `id=`.

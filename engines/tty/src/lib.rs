@@ -6,7 +6,7 @@ mod cell;
 mod input;
 mod intern;
 
-pub use cell::{Attrs, Cell, Color, CursorShape, Underline};
+pub use cell::{Attrs, Cell, Color, CursorShape, Underline, same_cells};
 pub use input::{Chord, ChordError, InputEvent, Key, KeyEvent, KeyKind, Mods, MouseButton, MouseEvent, MouseKind};
 pub use intern::{LinkId, Sym, link_uri};
 
