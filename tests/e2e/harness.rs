@@ -50,10 +50,12 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        for d in ["run", "config/quarterdeck/layouts", "state", "home"] {
+        for d in ["run", "config/quarterdeck/layouts", "state/quarterdeck", "home"] {
             std::fs::create_dir_all(dir.path().join(d)).expect("a directory");
         }
         let house = Self { dir, env: Vec::new() };
+        // This person has been welcomed before.
+        house.file("state/quarterdeck/greeted", "");
         house.file(
             "bashrc",
             "PS1='$ '\nunset PROMPT_COMMAND HISTFILE\nbind 'set enable-bracketed-paste off'\n",

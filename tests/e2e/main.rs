@@ -3,7 +3,14 @@
 
 mod arrows;
 mod basics;
+mod cli;
+mod config;
 mod harness;
+mod input;
 mod lifecycle;
 mod mirror;
+mod panes;
+mod programs;
+mod robustness;
+mod screen;
 mod term;
