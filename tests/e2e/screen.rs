@@ -36,7 +36,7 @@ fn two_panes(house: &House, args: &[&str], cols: u16, rows: u16) -> Term {
     t.wait_prompt();
     t.line("clear; echo ahoy");
     t.leader("nr");
-    house.wait_panes("two panes", |l| l.len() == 2);
+    t.wait("both prompts", |s| s.contents().matches("$ ").count() == 2 && !s.contents().contains("clear"));
     t
 }
 
