@@ -36,7 +36,9 @@ fn two_panes(house: &House, args: &[&str], cols: u16, rows: u16) -> Term {
     t.wait_prompt();
     t.line("clear; echo ahoy");
     t.leader("nr");
-    t.wait("both prompts", |s| s.contents().matches("$ ").count() == 2 && !s.contents().contains("clear"));
+    t.wait("both prompts", |s| {
+        s.contents().matches("$ ").count() == 2 && !s.contents().contains("clear")
+    });
     t
 }
 
