@@ -1,6 +1,15 @@
 //! End to end: the release binary in a PTY, its screen read through a terminal emulator. Every wait is for a condition on
 //! what a person sees; nothing sleeps and hopes.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
 mod arrows;
 mod basics;
 mod cli;
