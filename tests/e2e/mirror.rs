@@ -68,13 +68,17 @@ impl Mirror {
                 let mut text = if blank { String::new() } else { b.c.to_string() };
                 text.extend(b.zerowidth().unwrap_or_default());
                 let ours = a.contents().trim_end_matches(' ');
-                let look_a = (color(a.fgcolor()), color(a.bgcolor()), a.bold(), a.inverse());
-                let look_b = (
-                    named(b.fg),
-                    named(b.bg),
-                    b.flags.contains(Flags::BOLD),
-                    b.flags.contains(Flags::INVERSE),
+                // Where nothing is written, the colour and the weight of writing say nothing.
+                let empty = text.is_empty() && !a.inverse();
+                let fg = |c: Plain| if empty { None } else { c };
+                let look_a = (
+                    fg(color(a.fgcolor())),
+                    color(a.bgcolor()),
+                    a.bold() && !empty,
+                    a.inverse(),
                 );
+                let bold = b.flags.contains(Flags::BOLD) && !empty;
+                let look_b = (fg(named(b.fg)), named(b.bg), bold, b.flags.contains(Flags::INVERSE));
                 if ours != text || a.is_wide_continuation() != spacer || (!spacer && look_a != look_b) {
                     return Some(format!(
                         "at {x},{y}: vt100 has {ours:?} {look_a:?}, alacritty {text:?} {look_b:?}"
