@@ -371,7 +371,7 @@ impl Session {
             }
             PaneEvent::Bell => {
                 for c in self.clients.values_mut().filter(|c| c.is_attached()) {
-                    c.extra.push(7);
+                    c.push_extra(b"\x07");
                 }
                 if self.model.focused() != Some(id)
                     && let Some(s) = self.slots.get_mut(&id)
@@ -436,7 +436,7 @@ impl Session {
         text.clone_into(&mut self.clipboard);
         let code = base64::engine::general_purpose::STANDARD.encode(text.as_bytes());
         for c in self.clients.values_mut().filter(|c| c.is_interactive()) {
-            c.extra.extend_from_slice(format!("\x1b]52;c;{code}\x07").as_bytes());
+            c.push_extra(format!("\x1b]52;c;{code}\x07").as_bytes());
         }
         if let Some(command) = self.config.copy_command.clone() {
             run_copy_command(command, text.to_owned());

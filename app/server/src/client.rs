@@ -21,6 +21,8 @@ const MAX_UNACKED: u64 = 2;
 const MAX_UNACKED_BOOSTED: u64 = 3;
 /// Bytes read from a client in one turn, at the most.
 const READ_TURN: usize = 256 * 1024;
+/// Bytes that wait to go before the next frame, at the most.
+const MAX_EXTRA: usize = 16 << 20;
 /// Bytes that wait for a client's socket, at the most; a client beyond it is not reading at all.
 const MAX_OUT: usize = 64 << 20;
 
@@ -90,7 +92,7 @@ pub(crate) struct Client {
     /// The title that its terminal was given.
     pub(crate) title: String,
     /// Bytes to send before the next frame: clipboard, bell, title.
-    pub(crate) extra: Vec<u8>,
+    extra: Vec<u8>,
     pub(crate) pace: Pace,
     pub(crate) writing: bool,
     out: Vec<u8>,
@@ -195,6 +197,17 @@ impl Client {
         self.redraw();
     }
 
+    /// Puts bytes before the next frame: a bell, a title, the clipboard. A client that takes no frames keeps the newest of
+    /// them only.
+    pub(crate) fn push_extra(&mut self, bytes: &[u8]) {
+        if self.extra.len() + bytes.len() > MAX_EXTRA {
+            self.extra.clear();
+        }
+        if self.extra != bytes {
+            self.extra.extend_from_slice(bytes);
+        }
+    }
+
     /// Reads what it sent.
     pub(crate) fn read(&mut self) -> Got {
         let mut buf = [0u8; 16 * 1024];
@@ -293,6 +306,11 @@ impl Client {
             self.out = Vec::new();
         }
         Got::Data
+    }
+
+    /// Whether something is to be sent besides what is drawn.
+    pub(crate) fn has_extra(&self) -> bool {
+        !self.extra.is_empty()
     }
 
     /// Whether bytes wait for its socket.

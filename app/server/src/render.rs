@@ -83,7 +83,7 @@ impl Session {
         let Some(c) = self.clients.get(&id) else {
             return Need::Nothing;
         };
-        let mut need = if c.drawn_chrome != self.chrome || !c.extra.is_empty() {
+        let mut need = if c.drawn_chrome != self.chrome || c.has_extra() {
             Need::Frame
         } else {
             Need::Nothing
@@ -145,7 +145,7 @@ impl Session {
             }
             let title = self.outer_title();
             if c.title != title {
-                c.extra.extend_from_slice(format!("\x1b]2;{title}\x1b\\").as_bytes());
+                c.push_extra(format!("\x1b]2;{title}\x1b\\").as_bytes());
                 c.title = title;
             }
         }

@@ -13,6 +13,8 @@ use crate::{
 const MAX_SHOWN: usize = 4;
 /// The most rows of one.
 const MAX_ROWS: usize = 3;
+/// Toasts that are kept at the most: a program that floods notifications pushes out the oldest.
+const MAX_KEPT: usize = 32;
 /// The widest one.
 const MAX_COLS: u16 = 64;
 
@@ -98,6 +100,9 @@ impl Toasts {
             Some(i) => self.items.remove(i).count.saturating_add(1),
             None => 1,
         };
+        if self.items.len() >= MAX_KEPT {
+            self.items.remove(0);
+        }
         self.items.push(Toast {
             level,
             text,
