@@ -138,9 +138,11 @@ fn closing_asks_when_a_program_runs() {
     t.line("sleep 1000");
     let child = || {
         let pid = house.list("list-panes")[1]["pid"].to_string();
-        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default()
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", children.trim())).ok()?;
+        (name.trim() == "sleep").then_some(())
     };
-    until("sleep runs", || (!child().is_empty()).then_some(()));
+    until("sleep runs", child);
     t.leader("D");
     t.wait_text("Still running: sleep. End it?");
     t.send("n");

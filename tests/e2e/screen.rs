@@ -3,7 +3,7 @@
 
 use crate::{
     harness::{House, until},
-    term::Term,
+    term::{Outer, Term},
 };
 
 const SNAPSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/e2e/snapshots");
@@ -32,10 +32,17 @@ fn golden(name: &str, t: &Term) {
 }
 
 fn two_panes(house: &House, args: &[&str], cols: u16, rows: u16) -> Term {
-    let t = house.term(args, cols, rows);
+    split(house, house.term(args, cols, rows))
+}
+
+fn split(house: &House, t: Term) -> Term {
     t.wait_prompt();
     t.line("clear; echo ahoy");
+    t.wait("a cleared screen", |s| {
+        s.contents().contains("ahoy") && !s.contents().contains("clear")
+    });
     t.leader("nr");
+    house.wait_panes("two panes", |l| l.len() == 2);
     t.wait("both prompts", |s| {
         s.contents().matches("$ ").count() == 2 && !s.contents().contains("clear")
     });
@@ -187,17 +194,24 @@ fn ascii_is_all_that_is_sent_when_asked() {
 #[test]
 fn small_screens_break_nothing() {
     let house = House::new();
-    let t = two_panes(&house, &[], 40, 10);
+    // Many keys without a look between them: Esc must not be taken for the beginning of something.
+    const ESC: &str = "\x1b[27u";
+    let kitty = Outer {
+        kitty: true,
+        ..Outer::default()
+    };
+    let t = split(&house, Term::open(&house, &[], 40, 10, kitty));
+    t.wait_wire(0, b"\x1b[>5u");
     golden("small-40x10", &t);
     t.leader("p");
     golden("small-40x10-palette", &t);
-    t.send("\x1b");
+    t.send(ESC);
     t.wait_mode("RAW");
     t.resize(20, 5);
     golden("small-20x5", &t);
     t.leader("p");
     golden("small-20x5-palette", &t);
-    t.send("\x1b");
+    t.send(ESC);
     for (c, r) in [(10, 3), (5, 2), (2, 2), (1, 1), (200, 1), (1, 50), (3, 4)] {
         t.resize(c, r);
         until("the clients' size", || {
@@ -206,7 +220,7 @@ fn small_screens_break_nothing() {
         });
         for keys in ["p", "?", "b", "r"] {
             t.leader(keys);
-            t.send("\x1b\x1b");
+            t.send(ESC);
         }
     }
     t.resize(80, 24);
