@@ -32,7 +32,8 @@ fn vim_edits_a_file() {
     t.wait_text("-- INSERT --");
     // Not Esc: vim would take it together with the next key for Alt when both come late.
     t.send("\x03");
-    t.wait_gone("-- INSERT --");
+    t.send(":echo 'normal' 6*7\r");
+    t.wait_text("normal 42");
     t.send("yyp");
     t.wait("the line twice", |s| {
         s.contents().matches("hello from vim").count() == 2
@@ -42,6 +43,7 @@ fn vim_edits_a_file() {
     house.wait_panes("two panes", |l| l.len() == 2);
     t.leader("h");
     t.leader("z");
+    t.wait_text("zoomed");
     until("it knows the size", || {
         t.send(":set columns?\r");
         t.look_for(|s| s.contents().contains("columns=98")).then_some(())
