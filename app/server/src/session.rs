@@ -23,7 +23,7 @@ use crate::{
     overlays::Open,
     reactor::{Interest, Reactor, Ready, Token},
     signals::{Signal, Signals},
-    slots::{Slot, guarded},
+    slots::{PANE_TURN, SHORT_TURN, Slot, guarded},
     sockets::{Claim, SocketDir},
 };
 
@@ -212,10 +212,30 @@ impl Session {
                     Token::Pane(_) => {}
                 }
             }
-            for r in &ready {
-                if let Token::Pane(id) = r.token {
-                    self.on_pane(PaneId(id), *r);
-                }
+            // Then the panes that somebody types into, and their echo is drawn before a flood is looked at. While somebody
+            // types, a flood's turns are short.
+            let now = Instant::now();
+            let typed = |s: &Slot| s.boost_until.is_some_and(|t| now < t);
+            let (first, rest): (Vec<_>, Vec<_>) = ready
+                .iter()
+                .filter_map(|r| match r.token {
+                    Token::Pane(id) => Some((PaneId(id), *r)),
+                    _ => None,
+                })
+                .partition(|(id, _)| self.slots.get(id).is_some_and(typed));
+            let budget = if self.slots.values().any(typed) {
+                SHORT_TURN
+            } else {
+                PANE_TURN
+            };
+            for (id, r) in &first {
+                self.on_pane(*id, *r, PANE_TURN);
+            }
+            if !first.is_empty() && !rest.is_empty() {
+                self.render_due();
+            }
+            for (id, r) in &rest {
+                self.on_pane(*id, *r, budget);
             }
             self.tick();
             timeout = self.render_due();

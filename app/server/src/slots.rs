@@ -17,7 +17,9 @@ use crate::{
 };
 
 /// Bytes a pane may parse in one turn before the others, and the clients' input, are looked at again.
-const PANE_TURN: usize = 64 * 1024;
+pub(crate) const PANE_TURN: usize = 64 * 1024;
+/// The same, while somebody types into another pane.
+pub(crate) const SHORT_TURN: usize = 4 * 1024;
 /// How long after a key its pane's output is drawn at once.
 const BOOST: Duration = Duration::from_millis(100);
 /// The argument of a layout's pane whose command is not to run by itself.
@@ -155,7 +157,7 @@ impl Session {
         self.after_pane(id);
     }
 
-    pub(crate) fn on_pane(&mut self, id: PaneId, ready: Ready) {
+    pub(crate) fn on_pane(&mut self, id: PaneId, ready: Ready, budget: usize) {
         let Some(s) = self.slots.get_mut(&id) else { return };
         let (mut eof, mut wrote) = (false, false);
         if let Some(t) = s.pane.terminal() {
@@ -163,7 +165,7 @@ impl Session {
                 t.flush();
             }
             if ready.readable {
-                let turn = t.read_turn(PANE_TURN);
+                let turn = t.read_turn(budget);
                 eof = turn.more == More::Eof;
                 if turn.bytes > 0 {
                     wrote = true;
