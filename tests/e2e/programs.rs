@@ -30,7 +30,9 @@ fn vim_edits_a_file() {
     t.wait_text("\"note.txt\"");
     // It is never left with Esc, which vim takes together with the next key for Alt when both come at once.
     t.send("ihello from vim\rhello from vim");
-    t.wait("the line twice", |s| s.contents().matches("hello from vim").count() == 2);
+    t.wait("the line twice", |s| {
+        s.contents().matches("hello from vim").count() == 2
+    });
     // It hears of a new size.
     t.leader("nr");
     house.wait_panes("two panes", |l| l.len() == 2);
@@ -163,6 +165,7 @@ fn emacs_opens_a_buffer() {
     t.wait_text("Wrote ");
     t.send("\x18\x03");
     // That kind of terminal has no second screen to come back from.
+    t.wait("the prompt", |s| s.rows(0, 100).any(|r| r.starts_with("│$ ")));
     t.line("echo after$((1+1))");
     t.wait_text("after2");
     let text = std::fs::read_to_string(house.path().join("note.txt")).expect("it was written");
@@ -195,8 +198,12 @@ fn as_shell(program: &str, args: &[&str], prompt: &str) {
     t.wait_text("wxzy");
     t.send("\x1b[A");
     t.wait("the line of before", |s| s.contents().matches("echo wxzy").count() >= 2);
-    t.send("\x15exit\r");
-    house.wait_panes("it has left", |l| l.len() == 1);
+    // A shell that is still busy with its line may swallow the first.
+    until("it has left", || {
+        t.send("\x15exit\r");
+        t.look_for(|s| !s.contents().contains("zoomed")).then_some(())
+    });
+    house.wait_panes("its pane is gone", |l| l.len() == 1);
 }
 
 #[test]
