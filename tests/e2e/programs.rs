@@ -39,10 +39,10 @@ fn vim_edits_a_file() {
     t.leader("h");
     t.leader("z");
     t.wait_text("zoomed");
-    until("it knows the size", || {
-        t.send("\x0f:set columns?\r");
-        t.look_for(|s| s.contents().contains("columns=98")).then_some(())
-    });
+    t.send("\x0f:autocmd VimResized * call writefile([&columns], 'columns')\r");
+    t.send("\x0f:call writefile([&columns], 'columns')\r");
+    let columns = || std::fs::read_to_string(house.path().join("columns")).ok();
+    until("it knows the size", || (columns()? == "98\n").then_some(()));
     t.send("\x0f:wq\r");
     is_back(&t);
     let text = std::fs::read_to_string(house.path().join("note.txt")).expect("it was written");
