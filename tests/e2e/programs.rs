@@ -39,10 +39,11 @@ fn vim_edits_a_file() {
     t.leader("h");
     t.leader("z");
     t.wait_text("zoomed");
-    t.send("\x0f:autocmd VimResized * call writefile([&columns], 'columns')\r");
-    t.send("\x0f:call writefile([&columns], 'columns')\r");
-    let columns = || std::fs::read_to_string(house.path().join("columns")).ok();
-    until("it knows the size", || (columns()? == "98\n").then_some(()));
+    let columns = || std::fs::read_to_string(house.path().join("columns")).unwrap_or_default();
+    until("it knows the size", || {
+        t.send("\x0f:call writefile([&columns], 'columns')\r");
+        t.look_for(|_| columns() == "98\n").then_some(())
+    });
     t.send("\x0f:wq\r");
     is_back(&t);
     let text = std::fs::read_to_string(house.path().join("note.txt")).expect("it was written");
