@@ -10,7 +10,7 @@ fn a_broken_configuration_is_shown_and_the_rest_counts() {
     t.wait_text("config.kdl:2:");
     // What is right in it counts.
     t.send("\x01m");
-    t.wait_text("messages");
+    t.wait_mode("NAV");
     t.wait_text("\"loud\"");
     t.wait_text("config.kdl:4:");
     t.wait_text("escape_time");

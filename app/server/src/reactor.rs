@@ -69,6 +69,8 @@ pub(crate) enum Interest {
     Read,
     /// Reading and writing.
     ReadWrite,
+    /// Nothing for now: its turn is put off.
+    Nothing,
     /// Writing (a client that sends faster than it reads).
     Write,
 }
@@ -78,6 +80,7 @@ impl Interest {
         match self {
             Self::Read => epoll::EventFlags::IN | epoll::EventFlags::RDHUP,
             Self::ReadWrite => epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::OUT,
+            Self::Nothing => epoll::EventFlags::empty(),
             Self::Write => epoll::EventFlags::OUT,
         }
     }

@@ -115,6 +115,11 @@ pub(crate) struct Session {
     pub(crate) env: crate::env::SessionEnv,
     /// What was copied last, for programs that may read it.
     pub(crate) clipboard: String,
+    /// Until when floods wait for the echo of a key, and the panes that do.
+    pub(crate) hold: Option<Instant>,
+    pub(crate) held: Vec<PaneId>,
+    /// When programs that did not mind the hangup are ended.
+    pub(crate) orphans_due: Option<Instant>,
     next_client: u32,
     signals: Signals,
     claim: Claim,
@@ -179,6 +184,9 @@ impl Session {
             command_history: Vec::new(),
             env,
             clipboard: String::new(),
+            hold: None,
+            held: Vec::new(),
+            orphans_due: None,
             next_client: 1,
             signals,
             claim,
@@ -231,14 +239,20 @@ impl Session {
             for (id, r) in &first {
                 self.on_pane(*id, *r, PANE_TURN);
             }
-            if !first.is_empty() && !rest.is_empty() {
+            if !first.is_empty() {
                 self.render_due();
+                self.end_hold();
             }
             for (id, r) in &rest {
-                self.on_pane(*id, *r, budget);
+                if !self.put_off(*id, now) {
+                    self.on_pane(*id, *r, budget);
+                }
             }
             self.tick();
             timeout = self.render_due();
+            if let Some(left) = self.hold_left() {
+                timeout = Some(timeout.map_or(left, |t| t.min(left)));
+            }
         }
         self.shut_down();
         Ok(())
@@ -494,6 +508,13 @@ impl Session {
     /// What is due by the clock.
     fn tick(&mut self) {
         let now = Instant::now();
+        if self.hold.is_some_and(|t| now >= t) {
+            self.end_hold();
+        }
+        if self.orphans_due.is_some_and(|t| now >= t) {
+            self.orphans_due = None;
+            qd_terminal::kill_orphans();
+        }
         if self.toasts.expire(self.millis(now)) == qd_ui::Turnover::Gone {
             self.touch_all();
         }

@@ -18,6 +18,10 @@ use crate::{
 
 /// Bytes a pane may parse in one turn before the others, and the clients' input, are looked at again.
 pub(crate) const PANE_TURN: usize = 64 * 1024;
+/// How long a program may take to end after its terminal is gone.
+const GRACE: Duration = Duration::from_secs(3);
+/// How long floods wait for the echo of a key.
+const HOLD: Duration = Duration::from_millis(3);
 /// The same, while somebody types into another pane.
 pub(crate) const SHORT_TURN: usize = 4 * 1024;
 /// How long after a key its pane's output is drawn at once.
@@ -134,6 +138,7 @@ impl Session {
 
     pub(crate) fn close(&mut self, id: PaneId) {
         self.unwatch(id);
+        self.orphans_due = Some(Instant::now() + GRACE);
         if let Some(s) = self.slots.remove(&id) {
             // A pane that panics while it is dropped must not take the session along.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(s)));
@@ -141,6 +146,44 @@ impl Session {
         for c in self.clients.values_mut() {
             c.drawn.remove(&id);
         }
+    }
+
+    /// While the echo of a key is awaited, floods beside it wait, a few milliseconds at the most: they would take the
+    /// processor from everybody whom the echo has to pass. Answers whether this pane waits.
+    pub(crate) fn put_off(&mut self, id: PaneId, now: Instant) -> bool {
+        if self.hold.is_none_or(|t| now >= t) {
+            return false;
+        }
+        let Some(s) = self.slots.get(&id).filter(|s| s.watched) else {
+            return false;
+        };
+        let Some(fd) = s.pane.fd() else { return false };
+        let put_off = self.reactor.modify(fd, Token::Pane(id.0), Interest::Nothing).is_ok();
+        if put_off {
+            self.held.push(id);
+        }
+        put_off
+    }
+
+    /// The echo is drawn, or did not come: the floods go on.
+    pub(crate) fn end_hold(&mut self) {
+        self.hold = None;
+        for id in std::mem::take(&mut self.held) {
+            let Some(s) = self.slots.get(&id).filter(|s| s.watched) else {
+                continue;
+            };
+            let Some(fd) = s.pane.fd() else { continue };
+            let interest = if s.writing { Interest::ReadWrite } else { Interest::Read };
+            if let Err(e) = self.reactor.modify(fd, Token::Pane(id.0), interest) {
+                warn!(pane = id.0, "its terminal could not be watched again: {e}");
+            }
+        }
+    }
+
+    /// How long floods still wait.
+    pub(crate) fn hold_left(&self) -> Option<Duration> {
+        let until = self.hold.filter(|_| !self.held.is_empty())?;
+        Some(until.saturating_duration_since(Instant::now()))
     }
 
     /// Gives input to a pane; a panic there becomes the pane's state.
@@ -152,7 +195,11 @@ impl Session {
         guarded(s, |pane| {
             pane.input(event);
         });
-        s.boost_until = Some(Instant::now() + BOOST);
+        let now = Instant::now();
+        s.boost_until = Some(now + BOOST);
+        if matches!(event, qd_tty::InputEvent::Key(_)) && s.pane.fd().is_some() {
+            self.hold = Some(now + HOLD);
+        }
         s.generation += u64::from(s.pane.fd().is_none() || matches!(event, qd_tty::InputEvent::Mouse(_)));
         self.after_pane(id);
     }
