@@ -10,7 +10,10 @@ impl Session {
         let mut rows = Vec::new();
         for (i, tab) in self.model.tabs().iter().enumerate() {
             let active = self.model.active_tab().map(|t| t.id) == Some(tab.id);
-            for p in self.model.placements_of(tab.id) {
+            // By id: a zoomed pane keeps its place in the list.
+            let mut placements = self.model.placements_of(tab.id);
+            placements.sort_by_key(|p| p.pane);
+            for p in placements {
                 let (Some(info), Some(s)) = (self.model.pane(p.pane), self.slots.get(&p.pane)) else {
                     continue;
                 };
