@@ -18,6 +18,9 @@ use crate::{
 
 /// Bytes a pane may parse in one turn before the others, and the clients' input, are looked at again.
 pub(crate) const PANE_TURN: usize = 64 * 1024;
+/// Turns in which the last output of an ended program is read: more than a PTY holds, and too few for a grandchild that
+/// goes on flooding to hold the session up.
+const DRAIN_TURNS: u32 = 8;
 /// How long a program may take to end after its terminal is gone.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long floods wait for the echo of a key.
@@ -303,7 +306,7 @@ impl Session {
             };
             if t.poll_exit().is_some() {
                 let mut rounds = 0;
-                while t.read_turn(PANE_TURN).more == More::Pending && rounds < 4096 {
+                while t.read_turn(PANE_TURN).more == More::Pending && rounds < DRAIN_TURNS {
                     rounds += 1;
                 }
                 self.unwatch(id);
