@@ -1,0 +1,1 @@
+//! Framing, decoding, encoding and compression of events.

@@ -1,0 +1,1 @@
+//! Sources and sinks of this machine: files, pipes, sockets, journals, processes.

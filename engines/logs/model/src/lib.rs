@@ -1,0 +1,1 @@
+//! What flows through a log pipeline, and what its components are.

@@ -1,0 +1,1 @@
+//! Sources and sinks on the network, and what they share: requests, batches, retries, concurrency.

@@ -1,0 +1,1 @@
+//! The log pipeline: topology, buffers, acknowledgements, reload, and the engine that runs it.

@@ -1,0 +1,1 @@
+//! VRL and the transforms.
