@@ -1,17 +1,42 @@
 //! A serde deserializer over [`Node`]s whose errors know their place.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::{ConfigError, Key, Node, NodeValue};
 
 /// How far from a right word a wrong one may be to be taken for it: Jaro-Winkler, 0 to 1.
 const CLOSE: f64 = 0.75;
 
+/// The name by which [`Node`] asks this deserializer for the node itself.
+const WHOLE: &str = "$qd::logs::config::Node";
+
+thread_local! {
+    // Serde's data model has neither nodes nor places. These two slots carry one past it: each is filled right
+    // before the call that empties it, on the same thread.
+    static NODE: RefCell<Option<Node>> = const { RefCell::new(None) };
+    static ERROR: RefCell<Option<ConfigError>> = const { RefCell::new(None) };
+}
+
+/// Turns a finding into any deserializer's error; if that is this crate's, place and suggestion survive.
+pub fn carry<E: de::Error>(error: ConfigError) -> E {
+    let text = error.to_string();
+    ERROR.with_borrow_mut(|slot| *slot = Some(error));
+    let carried = E::custom(text);
+    ERROR.with_borrow_mut(|slot| slot.take());
+    carried
+}
+
 impl de::Error for ConfigError {
     fn custom<T: Display>(msg: T) -> Self {
-        ConfigError::new(msg.to_string())
+        let text = msg.to_string();
+        match ERROR.with_borrow_mut(|slot| slot.take()) {
+            Some(error) if error.to_string() == text => error,
+            _ => ConfigError::new(text),
+        }
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -27,13 +52,18 @@ impl de::Error for ConfigError {
     }
 }
 
-fn unknown(what: &str, word: &str, expected: &[&str]) -> ConfigError {
-    let suggestion = expected
-        .iter()
-        .map(|e| (strsim::jaro_winkler(word, e), *e))
+/// The right word that is closest to a wrong one, if one is close enough.
+pub fn nearest<'a>(word: &str, right: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    right
+        .into_iter()
+        .map(|e| (strsim::jaro_winkler(word, e), e))
         .filter(|(score, _)| *score >= CLOSE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, e)| e.to_owned());
+        .map(|(_, e)| e.to_owned())
+}
+
+fn unknown(what: &str, word: &str, expected: &[&str]) -> ConfigError {
+    let suggestion = nearest(word, expected.iter().copied());
     let list = expected.iter().map(|e| format!("`{e}`")).collect::<Vec<_>>().join(", ");
     let message = if expected.is_empty() {
         format!("unknown {what} `{word}`; there are none here")
@@ -83,9 +113,13 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ConfigError> {
+        if name == WHOLE {
+            NODE.with_borrow_mut(|slot| *slot = Some(self.0.clone()));
+            return visitor.visit_unit();
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -174,5 +208,82 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.entries.len() - self.at)
+    }
+}
+
+/// A node is read as itself, with its places where the source is a node too.
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_newtype_struct(WHOLE, Whole)
+    }
+}
+
+struct Whole;
+
+impl Whole {
+    fn plain<E>(value: NodeValue) -> Result<Node, E> {
+        Ok(Node::new(value))
+    }
+}
+
+impl<'de> Visitor<'de> for Whole {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        Ok(NODE
+            .with_borrow_mut(|slot| slot.take())
+            .unwrap_or_else(|| Node::new(NodeValue::Null)))
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+        Self::plain(NodeValue::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(Whole)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(Whole)
+    }
+
+    fn visit_bool<E: de::Error>(self, v: bool) -> Result<Node, E> {
+        Self::plain(NodeValue::Bool(v))
+    }
+
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<Node, E> {
+        Self::plain(NodeValue::Int(v))
+    }
+
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<Node, E> {
+        i64::try_from(v).map_or_else(|_| Err(E::custom("the number is too large")), |v| self.visit_i64(v))
+    }
+
+    fn visit_f64<E: de::Error>(self, v: f64) -> Result<Node, E> {
+        Self::plain(NodeValue::Float(v))
+    }
+
+    fn visit_str<E: de::Error>(self, v: &str) -> Result<Node, E> {
+        Self::plain(NodeValue::String(v.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element::<Node>()? {
+            items.push(item);
+        }
+        Self::plain(NodeValue::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((name, value)) = map.next_entry::<String, Node>()? {
+            entries.push((Key { name, span: None }, value));
+        }
+        Self::plain(NodeValue::Table(entries))
     }
 }

@@ -14,6 +14,8 @@ pub struct ConfigError {
     pub suggestion: Option<String>,
     /// The path of keys to the culprit, outermost first: `sinks`, `out`, `encoding`.
     pub path: Vec<String>,
+    /// Other places that the finding is about, each with what is there: "first defined here".
+    pub related: Vec<(String, Span)>,
 }
 
 impl ConfigError {
@@ -24,12 +26,33 @@ impl ConfigError {
             span: None,
             suggestion: None,
             path: Vec::new(),
+            related: Vec::new(),
         }
     }
 
     /// The same with a place, unless it has one.
     pub fn at(mut self, span: Option<Span>) -> ConfigError {
         self.span = self.span.or(span);
+        self
+    }
+
+    /// The same with the word that would have been right.
+    pub fn suggest(mut self, word: Option<String>) -> ConfigError {
+        self.suggestion = self.suggestion.or(word);
+        self
+    }
+
+    /// The same with one more place that it is about, if that is known.
+    pub fn related(mut self, what: impl Into<String>, span: Option<Span>) -> ConfigError {
+        if let Some(span) = span {
+            self.related.push((what.into(), span));
+        }
+        self
+    }
+
+    /// The same below a key: its path begins with it.
+    pub fn within(mut self, key: impl Into<String>) -> ConfigError {
+        self.path.insert(0, key.into());
         self
     }
 }

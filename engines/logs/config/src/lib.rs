@@ -5,10 +5,12 @@
 //! [`ConfigError`] with the span of the culprit and the closest key that would have been right. This crate knows no
 //! component: what a source, transform or sink is lives in `qd-logs-model`.
 
+pub mod common;
 mod de;
 mod error;
 mod node;
 
+pub use de::{carry, nearest};
 pub use error::ConfigError;
 pub use node::{FileId, Key, Node, NodeValue, Span};
 
@@ -19,4 +21,32 @@ pub use node::{FileId, Key, Node, NodeValue, Span};
 /// type's own) with the innermost place and path known, and for an unknown key or variant the closest right one.
 pub fn decode<T: serde::de::DeserializeOwned>(node: &Node) -> Result<T, ConfigError> {
     de::decode(node)
+}
+
+/// How many unknown keys [`decode_all`] names at most.
+const UNKNOWN_KEYS: usize = 32;
+
+/// Like [`decode`], but names all unknown keys and then the first of the other mistakes.
+///
+/// # Errors
+/// As [`decode`]'s; at least one.
+pub fn decode_all<T: serde::de::DeserializeOwned>(node: &Node) -> Result<T, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let mut pruned: Option<Node> = None;
+    loop {
+        match decode::<T>(pruned.as_ref().unwrap_or(node)) {
+            Ok(value) if errors.is_empty() => return Ok(value),
+            Ok(_) => return Err(errors),
+            Err(error) => {
+                // Only without the unknown key can serde see what comes after it.
+                let again = error.message.starts_with("unknown key")
+                    && errors.len() < UNKNOWN_KEYS
+                    && pruned.get_or_insert_with(|| node.clone()).remove(&error.path);
+                errors.push(error);
+                if !again {
+                    return Err(errors);
+                }
+            }
+        }
+    }
 }

@@ -71,6 +71,42 @@ impl Node {
         }
     }
 
+    /// The entries, if this is a table.
+    pub fn entries(&self) -> Option<&[(Key, Node)]> {
+        match &self.value {
+            NodeValue::Table(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// Takes an entry out of a table; `None` if this is no table or has no such key.
+    pub fn take(&mut self, key: &str) -> Option<(Key, Node)> {
+        match &mut self.value {
+            NodeValue::Table(entries) => {
+                let at = entries.iter().position(|(k, _)| k.name == key)?;
+                Some(entries.remove(at))
+            }
+            _ => None,
+        }
+    }
+
+    /// Removes what stands at a path of keys and indices; whether there was anything.
+    pub(crate) fn remove(&mut self, path: &[String]) -> bool {
+        match (path, &mut self.value) {
+            ([last], NodeValue::Table(_)) => self.take(last).is_some(),
+            ([first, rest @ ..], NodeValue::Table(entries)) => entries
+                .iter_mut()
+                .find(|(k, _)| k.name == *first)
+                .is_some_and(|(_, n)| n.remove(rest)),
+            ([first, rest @ ..], NodeValue::Array(items)) if !rest.is_empty() => first
+                .parse::<usize>()
+                .ok()
+                .and_then(|i| items.get_mut(i))
+                .is_some_and(|n| n.remove(rest)),
+            _ => false,
+        }
+    }
+
     /// The text, if this is text.
     pub fn as_str(&self) -> Option<&str> {
         match &self.value {
