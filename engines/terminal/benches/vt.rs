@@ -100,5 +100,50 @@ fn rows(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, parse, rows);
+/// Another width, with a scrollback full of one line that never ends, or of ten thousand that do.
+fn sizes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("resize");
+    let endless = b"y".repeat(17 << 20);
+    let mixed = "fl\u{f6}od \u{6f22}\u{5b57} ".repeat(1 << 20);
+    let lines = b"a line that is as long as many lines are, with a few words more\r\n".repeat(12_000);
+    let feeds: [(&str, &[u8]); 3] = [
+        ("endless", &endless),
+        ("endless, CJK", mixed.as_bytes()),
+        ("lines", &lines),
+    ];
+    for (name, bytes) in feeds {
+        let mut vt = Vt::new(Size::new(200, 58), ScrollbackLimits::default());
+        vt.feed(bytes);
+        for (how, a, b) in [("200 to 199", 200, 199), ("200 to 20", 200, 20), ("500 to 1", 500, 1)] {
+            group.bench_function(format!("{name}, {how} and back"), |bench| {
+                bench.iter(|| {
+                    vt.resize(Size::new(a, 58));
+                    vt.resize(Size::new(b, 58));
+                });
+            });
+        }
+    }
+    // The same with a screen and a history above it that are full at the wide size.
+    let screens = "y".repeat(500 * 58 * 4);
+    for (how, a, b) in [("200 to 199", 200, 199), ("200 to 20", 200, 20), ("500 to 1", 500, 1)] {
+        let mut vt = Vt::new(Size::new(a, 58), ScrollbackLimits::default());
+        vt.feed(&endless);
+        group.bench_function(format!("full screens, {how}"), |bench| {
+            bench.iter_custom(|n| {
+                let mut spent = std::time::Duration::ZERO;
+                for _ in 0..n {
+                    vt.resize(Size::new(a, 58));
+                    vt.feed(screens.as_bytes());
+                    let start = std::time::Instant::now();
+                    vt.resize(Size::new(b, 58));
+                    spent += start.elapsed();
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, rows, sizes);
 criterion_main!(benches);

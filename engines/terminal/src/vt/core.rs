@@ -103,8 +103,9 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(size: Size, store: Scrollback) -> Self {
+    pub(super) fn new(size: Size, mut store: Scrollback) -> Self {
         let dims = Dims::of(size);
+        store.rewrap(dims.cols, &mut []);
         Self {
             term: new_term(dims),
             dims,

@@ -171,7 +171,7 @@ impl Core {
         if old == dims {
             return;
         }
-        let anchors = self.anchors();
+        let mut anchors = self.anchors();
         let alt = self.alt();
         let grow = dims.rows.saturating_sub(old.rows);
         // The grid forgets rows beyond its limit while it wraps: the limit goes out of the way.
@@ -196,6 +196,7 @@ impl Core {
         self.region = 0..dims.rows;
         self.widths.clear();
         self.touched = true;
+        self.rewrap(&mut anchors, dims.cols);
         self.with_main(|c| {
             c.drain(dims.keep());
             c.widths.clear();
@@ -206,9 +207,7 @@ impl Core {
             self.term.grid_mut().truncate();
         }
         self.roomy = false;
-        let (first, next) = (self.store.first(), self.store.next());
-        let moved = self.store.rewrap(dims.cols);
-        self.restore_anchors(&anchors, first, next, moved.as_deref());
+        self.restore_anchors(&anchors);
     }
 
     /// Puts a fresh alternate grid, of the old size but with room to grow, behind the main one.

@@ -304,7 +304,7 @@ impl Vt {
     /// Whether a line goes on in the next.
     #[must_use]
     pub fn line_wrapped(&self, line: u64) -> bool {
-        self.core.line(line).is_some_and(|r| r.wrapped())
+        self.core.wrapped(line)
     }
 
     /// The first match that begins at `from` or after it, or the last that begins at `from` or before it. It does not

@@ -127,6 +127,15 @@ impl Core {
         self.grid_row(rel).map(RowRef::Grid)
     }
 
+    /// Whether a line goes on in the next.
+    pub(super) fn wrapped(&self, line: u64) -> bool {
+        if line >= self.first_line() && line < self.store.next() {
+            self.store.wrapped(line)
+        } else {
+            self.line(line).is_some_and(|r| r.wrapped())
+        }
+    }
+
     /// The view's top line.
     pub(super) fn view_top(&self) -> u64 {
         let top = self.screen_top();
@@ -146,7 +155,7 @@ impl Core {
     pub(super) fn logical_start(&self, line: u64) -> u64 {
         let first = self.first_line().max(line.saturating_sub(LOGICAL_MAX));
         let mut at = line;
-        while at > first && self.line(at - 1).is_some_and(|r| r.wrapped()) {
+        while at > first && self.wrapped(at - 1) {
             at -= 1;
         }
         at
@@ -226,27 +235,35 @@ impl Core {
             .collect()
     }
 
-    /// Finds them again; the grid has its new width already, `moved` says where the cold rows went.
-    pub(super) fn restore_anchors(&mut self, a: &Anchors, old_first: u64, old_next: u64, moved: Option<&[u64]>) {
-        // Before the cold rows moved, the grid's old content began at `base`, also where parts of it are cold now.
-        let shift = |line: u64, new_next: u64| match moved {
-            Some(moved) if line < old_next => {
-                let i = usize::try_from(line.saturating_sub(old_first)).unwrap_or(usize::MAX);
-                moved.get(i).copied().unwrap_or(line)
+    /// Finds the place of those in the cold store again, which is given its new width with it. Nothing may have left the
+    /// grid yet that has the new width.
+    pub(super) fn rewrap(&mut self, a: &mut Anchors, cols: usize) {
+        let mut lines = vec![a.base];
+        let cold = || a.prompts.iter().chain(&a.view);
+        lines.extend(cold().filter_map(|x| match x {
+            Anchor::Cold(line) => Some(*line),
+            Anchor::Grid(_) => None,
+        }));
+        self.store.rewrap(cols, &mut lines);
+        let mut new = lines.into_iter();
+        a.base = new.next().unwrap_or(a.base);
+        for x in a.prompts.iter_mut().chain(&mut a.view) {
+            if let Anchor::Cold(line) = x {
+                *line = new.next().unwrap_or(*line);
             }
-            Some(_) => line - old_next + new_next,
-            None => line,
-        };
-        let new_next = self.store.next();
-        let unshifted_base = a.base;
+        }
+    }
+
+    /// Finds the others again; the grid has its new width.
+    pub(super) fn restore_anchors(&mut self, a: &Anchors) {
         let resolve = |c: &Self, anchor: &Anchor| match anchor {
-            Anchor::Cold(line) => shift(*line, new_next),
+            Anchor::Cold(line) => *line,
             Anchor::Grid(starts) => {
                 let mut left = *starts;
-                let mut n = shift(unshifted_base, new_next);
+                let mut n = a.base;
                 let end = c.end_line();
                 while left > 0 && n < end {
-                    if c.line(n).is_some_and(|r| !r.wrapped()) {
+                    if c.line(n).is_some() && !c.wrapped(n) {
                         left -= 1;
                     }
                     n += 1;
