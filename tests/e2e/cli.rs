@@ -310,7 +310,7 @@ fn a_server_of_another_version_is_named() {
     let text = t.text();
     let ours = env!("CARGO_PKG_VERSION");
     assert!(text.contains("9.9.9") && text.contains("protocol 99"), "{text}");
-    assert!(text.contains(ours) && text.contains("protocol 1"), "{text}");
+    assert!(text.contains(ours) && text.contains("protocol 2"), "{text}");
     assert!(!t.screen(vt100::Screen::alternate_screen));
     let said = house.fails(&["action", "-s", "old", "list-panes"], 1);
     assert!(said.contains("9.9.9") && said.contains(ours), "{said}");

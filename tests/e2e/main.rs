@@ -14,6 +14,7 @@ mod arrows;
 mod basics;
 mod cli;
 mod config;
+mod direct;
 mod harness;
 mod input;
 mod lifecycle;

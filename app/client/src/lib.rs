@@ -1,6 +1,6 @@
 //! The thin client: it takes the terminal raw, finds out what it can do, turns its bytes into input events for the
-//! server and writes the frames that come back. It owns the terminal while it runs and gives it back on every path; it
-//! holds no session state and never draws anything itself.
+//! server and lends it the terminal to write to, or writes the frames itself where that cannot be. It owns the terminal
+//! while it runs and gives it back on every path; it holds no session state and never draws anything itself.
 
 pub mod decode;
 mod keys;
@@ -10,7 +10,7 @@ mod run;
 mod signals;
 mod tty;
 
-pub use run::{ClientError, Exit, Mouse, Options, Probe, run, run_on};
+pub use run::{ClientError, Exit, Mouse, Options, Probe, Writer, run, run_on};
 pub use tty::terminal_size;
 
 /// Entry points for fuzzing: bytes from a terminal.

@@ -1,6 +1,8 @@
 //! A session on this terminal, from taking it to giving it back. Two threads: the caller's waits for keys and signals
-//! and talks to the server, the other one writes the server's frames to the terminal and acknowledges each when it has
-//! been written. A terminal that takes no bytes stops the second thread only. This module owns the socket and both
+//! and talks to the server, the other one hears the server: frames that it sends are written to the terminal, and each is
+//! acknowledged when it has been. A terminal that takes no bytes stops the second thread only. Where it can, the server
+//! writes to the terminal itself; the client offers that when its own setup is written, and what it has to write later
+//! goes by way of the server, so that nothing comes in the middle of a frame. This module owns the socket and both
 //! threads; it never draws and never interprets a key.
 
 use std::{
@@ -41,6 +43,16 @@ pub enum Probe {
     Trust,
 }
 
+/// Who writes frames to the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writer {
+    /// The server, where it can open the terminal by itself; else the client.
+    #[default]
+    Server,
+    /// The client.
+    Client,
+}
+
 /// What a person can choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -50,6 +62,8 @@ pub struct Options {
     pub mouse: Mouse,
     /// Questions to the terminal.
     pub probe: Probe,
+    /// Who writes frames.
+    pub writer: Writer,
 }
 
 impl Default for Options {
@@ -58,6 +72,7 @@ impl Default for Options {
             escape: Duration::from_millis(25),
             mouse: Mouse::On,
             probe: Probe::Ask,
+            writer: Writer::Server,
         }
     }
 }
@@ -105,10 +120,6 @@ const ANSWERS: Duration = Duration::from_secs(2);
 const STRAY: Duration = Duration::from_millis(150);
 /// How long leaving waits for the thread that writes frames.
 const LAST_WRITE: Duration = Duration::from_millis(300);
-
-const PUSH_KEYBOARD: u8 = b'k';
-const ENTER: u8 = b'e';
-const STOP: u8 = b'q';
 
 /// What both threads use.
 struct Shared {
@@ -207,7 +218,7 @@ pub fn run_on(
     let signals = Signals::catch().map_err(ClientError::Setup)?;
     let (woken, wake) = UnixStream::pair().map_err(ClientError::Setup)?;
     woken.set_nonblocking(true).map_err(ClientError::Setup)?;
-    let (orders, commands) = UnixStream::pair().map_err(ClientError::Setup)?;
+    let (stopped, stop) = UnixStream::pair().map_err(ClientError::Setup)?;
     let shared = Arc::new(Shared {
         stream,
         backlog: Mutex::default(),
@@ -226,15 +237,14 @@ pub fn run_on(
         return Ok(Exit::Hangup);
     }
 
-    let writer = Writer {
+    let frames = Frames {
         shared: shared.clone(),
-        orders,
+        stopped,
         output: dup(&output)?,
-        options,
     };
     let thread = std::thread::Builder::new()
         .name("frames".into())
-        .spawn(move || writer.run())
+        .spawn(move || frames.run())
         .map_err(ClientError::Setup)?;
 
     let mut keys = Keys {
@@ -242,7 +252,6 @@ pub fn run_on(
         guard: &guard,
         input: &input,
         output: &output,
-        commands: &commands,
         woken: &woken,
         signals: &signals,
         options,
@@ -251,12 +260,17 @@ pub fn run_on(
         caps,
         fence: (options.probe == Probe::Ask).then(Instant::now),
     };
+    keys.lend();
     let exit = keys.run();
 
+    if !matches!(exit, Exit::Hangup | Exit::Failed(_)) {
+        // The server has said that it is through, or is no more.
+        guard.lend(None);
+    }
     if exit == Exit::Hangup {
         shared.tell(&ClientMsg::Detach);
     }
-    let _ = (&commands).write_all(&[STOP]);
+    drop(stop);
     let end = Instant::now() + LAST_WRITE;
     while !thread.is_finished() {
         std::thread::sleep(Duration::from_millis(1));
@@ -271,17 +285,17 @@ pub fn run_on(
     if exit != Exit::Hangup {
         keys.swallow_answers();
     }
-    let _ = shared.stream.shutdown(Shutdown::Both);
     drop(guard);
+    let _ = shared.stream.shutdown(Shutdown::Both);
     Ok(exit)
 }
 
-/// The thread that writes frames.
-struct Writer {
+/// The thread that hears the server and writes frames.
+struct Frames {
     shared: Arc<Shared>,
-    orders: UnixStream,
+    /// At its end when the other thread wants this one to end.
+    stopped: UnixStream,
     output: OwnedFd,
-    options: Options,
 }
 
 /// Tells the other thread when this one ends, however it ends.
@@ -294,7 +308,7 @@ impl Drop for Farewell {
     }
 }
 
-impl Writer {
+impl Frames {
     fn run(self) {
         let _farewell = Farewell(self.shared.clone());
         if let Some(exit) = self.frames() {
@@ -307,9 +321,9 @@ impl Writer {
         let mut frames = FrameBuf::new();
         let mut buf = vec![0; 64 << 10];
         loop {
-            let (order, data) = {
+            let (stopped, data) = {
                 let mut fds = [
-                    PollFd::from_borrowed_fd(self.orders.as_fd(), PollFlags::IN),
+                    PollFd::from_borrowed_fd(self.stopped.as_fd(), PollFlags::IN),
                     PollFd::from_borrowed_fd(self.shared.stream.as_fd(), PollFlags::IN),
                 ];
                 match poll(&mut fds, None) {
@@ -318,23 +332,8 @@ impl Writer {
                     Err(e) => return Some(Exit::Failed(e.to_string())),
                 }
             };
-            if order {
-                let mut orders = [0; 8];
-                let n = (&self.orders).read(&mut orders).unwrap_or(0);
-                if n == 0 {
-                    return None;
-                }
-                for o in orders.iter().take(n) {
-                    let mut bytes = Vec::new();
-                    match *o {
-                        PUSH_KEYBOARD => bytes.extend_from_slice(modes::PUSH_KEYBOARD),
-                        ENTER => modes::enter(self.options.mouse, &mut bytes),
-                        _ => return None,
-                    }
-                    if tty::write_all(self.output.as_fd(), &bytes).is_err() {
-                        return Some(Exit::Hangup);
-                    }
-                }
+            if stopped {
+                return None;
             }
             if !data {
                 continue;
@@ -387,7 +386,6 @@ struct Keys<'a> {
     guard: &'a Guard,
     input: &'a OwnedFd,
     output: &'a OwnedFd,
-    commands: &'a UnixStream,
     woken: &'a UnixStream,
     signals: &'a Signals,
     options: Options,
@@ -501,14 +499,26 @@ impl Keys<'_> {
         if self.guard.retake().is_err() {
             return;
         }
-        let keyboard: &[u8] = if self.guard.keyboard.load(Ordering::SeqCst) {
-            &[ENTER, PUSH_KEYBOARD]
-        } else {
-            &[ENTER]
-        };
-        let _ = (&*self.commands).write_all(keyboard);
+        let mut bytes = Vec::new();
+        modes::enter(self.options.mouse, &mut bytes);
+        if self.guard.keyboard.load(Ordering::SeqCst) {
+            bytes.extend_from_slice(modes::PUSH_KEYBOARD);
+        }
+        self.shared.tell(&ClientMsg::Own(bytes));
         self.check_size();
         self.shared.tell(&ClientMsg::Repaint);
+        self.lend();
+    }
+
+    /// Offers the terminal to the server.
+    fn lend(&self) {
+        if self.options.writer == Writer::Server
+            && let Some(tty) = tty::identity(self.output.as_fd())
+            && let Ok(server) = self.shared.stream.try_clone()
+        {
+            self.guard.lend(Some(server));
+            self.shared.tell(&ClientMsg::Direct(tty));
+        }
     }
 
     fn deliver(&mut self, decoded: &mut Vec<Decoded>) {
@@ -523,7 +533,7 @@ impl Keys<'_> {
                         self.fence = None;
                     }
                     if matches!(r, Reply::Kitty(_)) && !self.guard.keyboard.swap(true, Ordering::SeqCst) {
-                        let _ = (&*self.commands).write_all(&[PUSH_KEYBOARD]);
+                        self.shared.tell(&ClientMsg::Own(modes::PUSH_KEYBOARD.to_vec()));
                     }
                 }
             }

@@ -1,10 +1,14 @@
 //! The terminal's file descriptors: raw mode, size, writing, and giving everything back as it was, also when something
 //! panics. It owns the saved state of the one terminal that is taken; it never sets `O_NONBLOCK`, which the shell that
-//! started us would inherit.
+//! started us would inherit. While the terminal is lent to the server, it is given back only after the server has let go.
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    net::Shutdown,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     sync::{
         Arc, Mutex, Once, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use qd_proto::Tty;
 use qd_tty::Size;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -23,6 +28,8 @@ use crate::modes;
 
 /// How long leaving waits for a terminal that takes no bytes.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long leaving waits for a server that writes to the terminal itself.
+const LETTING_GO: Duration = Duration::from_millis(300);
 
 /// What is needed to give the terminal back.
 struct Taken {
@@ -30,6 +37,8 @@ struct Taken {
     output: OwnedFd,
     before: Termios,
     keyboard: Arc<AtomicBool>,
+    /// The connection to the server that the terminal is lent to.
+    lent: Option<UnixStream>,
 }
 
 static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
@@ -105,9 +114,39 @@ fn with_taken<T>(f: impl FnOnce(&mut Option<Taken>) -> T) -> T {
     f(&mut TAKEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Where a descriptor's terminal is found by another process; `None` where it is none, or has no name.
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> Option<Tty> {
+    let path = termios::ttyname(fd, Vec::new()).ok()?.into_string().ok()?;
+    let stat = rustix::fs::fstat(fd).ok()?;
+    Some(Tty {
+        path,
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+        rdev: stat.st_rdev,
+    })
+}
+
+/// Tells the server that we go, and waits until it has closed the connection: it writes nothing after that.
+fn part(server: &UnixStream) {
+    if server.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let end = Instant::now() + LETTING_GO;
+    loop {
+        let left = timespec(end.saturating_duration_since(Instant::now()));
+        let mut fds = [PollFd::from_borrowed_fd(server.as_fd(), PollFlags::empty())];
+        if poll(&mut fds, Some(&left)) != Err(Errno::INTR) {
+            return;
+        }
+    }
+}
+
 /// Gives the terminal back, if it is taken.
 fn give_back(taken: &mut Option<Taken>) {
     let Some(t) = taken.take() else { return };
+    if let Some(server) = &t.lent {
+        part(server);
+    }
     let mut bytes = Vec::new();
     if t.keyboard.load(Ordering::SeqCst) {
         bytes.extend_from_slice(modes::POP_KEYBOARD);
@@ -151,9 +190,19 @@ impl Guard {
                 output,
                 before,
                 keyboard: keyboard.clone(),
+                lent: None,
             });
         });
         Ok(Self { keyboard })
+    }
+
+    /// From now on the server behind this connection may write to the terminal; `None` when it does no longer.
+    pub(crate) fn lend(&self, server: Option<UnixStream>) {
+        with_taken(|t| {
+            if let Some(t) = t {
+                t.lent = server;
+            }
+        });
     }
 
     /// Makes it raw again after a shell had it in between.

@@ -16,8 +16,10 @@ use std::{
     time::Duration,
 };
 
-use qd_client::{Exit, Options, Probe, probe, run_on};
-use qd_proto::{Attach, AttachMode, ClientMsg, Hello, Purpose, ServerMsg, read_hello, read_msg, write_msg};
+use qd_client::{Exit, Options, Probe, Writer, probe, run_on};
+use qd_proto::{
+    Attach, AttachMode, Capabilities, ClientMsg, Hello, Purpose, ServerMsg, read_hello, read_msg, write_msg,
+};
 use qd_tty::{InputEvent, Key, KeyEvent, Mods, Size};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
@@ -143,6 +145,7 @@ fn key(c: char, mods: Mods) -> InputEvent {
 fn trust() -> Options {
     Options {
         probe: Probe::Trust,
+        writer: Writer::Client,
         ..Options::default()
     }
 }
@@ -184,22 +187,21 @@ fn answers_become_capabilities_and_keys_in_between_are_kept() {
     let mut s = Scene::new(Options::default());
     s.wait_for(b"\x1b[c");
     s.type_in(b"\x1bP>|foot(1.19)\x1b\\q\x1b[?2026;2$y\x1b[?0u\x1b]11;rgb:ffff/ffff/ffff\x1b\\\x1b[?62c");
-    let ClientMsg::Caps(mut caps) = s.next() else { panic!() };
-    let mut input = Vec::new();
-    while input.is_empty() {
+    let ClientMsg::Direct(tty) = s.next() else { panic!() };
+    let stat = rustix::fs::fstat(&s.slave).unwrap();
+    assert_eq!((tty.dev, tty.ino, tty.rdev), (stat.st_dev, stat.st_ino, stat.st_rdev));
+    let (mut caps, mut own, mut input) = (None, Vec::new(), Vec::new());
+    while input.is_empty() || own.is_empty() || !caps.is_some_and(|c: Capabilities| c.kitty_keyboard) {
         match s.next() {
-            ClientMsg::Caps(c) => caps = c,
-            ClientMsg::Input(i) => input = i,
+            ClientMsg::Caps(c) => caps = Some(c),
+            ClientMsg::Input(i) => input.extend(i),
+            ClientMsg::Own(b) => own.extend(b),
             other => panic!("{other:?}"),
         }
     }
     assert_eq!(input, [key('q', Mods::empty())]);
-    s.wait_for(b"\x1b[>5u");
-    while !caps.kitty_keyboard {
-        if let ClientMsg::Caps(c) = s.next() {
-            caps = c;
-        }
-    }
+    assert_eq!(own, b"\x1b[>5u", "what the client writes goes by way of the server");
+    let caps = caps.unwrap();
     assert!(caps.paint.sync && caps.paint.hyperlinks);
     s.tell(&ServerMsg::Ended { reason: "over".into() });
     assert_eq!(s.end(), Exit::Ended("over".into()));
@@ -257,12 +259,34 @@ fn signals_resize_repaint_and_end() {
     s.seen.clear();
     rustix::termios::tcsetattr(&s.slave, rustix::termios::OptionalActions::Now, &s.before).unwrap();
     kill_process(getpid(), Signal::CONT).unwrap();
+    let ClientMsg::Own(bytes) = s.next() else { panic!() };
+    assert!(bytes.windows(8).any(|w| w == b"\x1b[?1049h"));
     assert_eq!(s.next(), ClientMsg::Repaint);
-    s.wait_for(b"\x1b[?1049h");
     assert!(!tcgetattr(&s.slave).unwrap().local_modes.contains(LocalModes::ECHO));
     kill_process(getpid(), Signal::TERM).unwrap();
     assert_eq!(s.next(), ClientMsg::Detach);
     assert_eq!(s.end(), Exit::Hangup);
+}
+
+#[test]
+fn a_terminal_that_is_lent_is_given_back_when_the_server_has_let_go() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    use rustix::process::{Signal, getpid, kill_process};
+    let mut s = Scene::new(Options {
+        probe: Probe::Trust,
+        ..Options::default()
+    });
+    let ClientMsg::Direct(_) = s.next() else { panic!() };
+    kill_process(getpid(), Signal::TERM).unwrap();
+    assert_eq!(s.next(), ClientMsg::Detach);
+    // It has said that it goes, and the server still writes.
+    assert_eq!(read_msg::<ClientMsg>(&mut s.server).unwrap(), None);
+    rustix::io::write(&s.slave, b"the last frame").unwrap();
+    s.server.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(s.end(), Exit::Hangup);
+    s.wait_for(b"\x1b[?1049l");
+    let at = |what: &[u8]| s.seen.windows(what.len()).position(|w| w == what);
+    assert!(at(b"the last frame").unwrap() < at(b"\x1b[?1049l").unwrap());
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod message;
 mod wire;
 
 pub use message::{
-    ActionReply, ActionRequest, Attach, AttachMode, Capabilities, ClientMsg, Purpose, ServerMsg, SessionInfo,
+    ActionReply, ActionRequest, Attach, AttachMode, Capabilities, ClientMsg, Purpose, ServerMsg, SessionInfo, Tty,
 };
 pub use wire::{FrameBuf, Hello, MAX_FRAME, PROTOCOL, ProtoError, encode, read_hello, read_msg, write_msg};
 

@@ -97,6 +97,19 @@ pub struct SessionInfo {
     pub build: String,
 }
 
+/// A terminal by its path, and by what tells whether another process finds the same one there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tty {
+    /// Its path.
+    pub path: String,
+    /// The file system that the path is on (each container's `/dev/pts` is one of its own).
+    pub dev: u64,
+    /// Its inode there.
+    pub ino: u64,
+    /// The device.
+    pub rdev: u64,
+}
+
 /// From a client to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientMsg {
@@ -114,6 +127,11 @@ pub enum ClientMsg {
     Repaint,
     /// The client leaves.
     Detach,
+    /// The server may write to this terminal by itself from now on; the client writes nothing more to it before the
+    /// server has let go of it, which it has when it says good-bye or closes the connection.
+    Direct(Tty),
+    /// The client's own bytes for its terminal: they come back before the next frame, wherever the frames go.
+    Own(#[serde(with = "bytes")] Vec<u8>),
 }
 
 /// From the server to a client.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The protocol's number. It grows with every change of a message.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// The longest frame, in bytes. A longer one is refused before anything is allocated.
 pub const MAX_FRAME: usize = 32 << 20;
 const MAGIC: [u8; 4] = *b"QDCK";
@@ -315,7 +315,7 @@ mod tests {
         };
         let text = read_hello(&mut &theirs.to_bytes()[..]).unwrap_err().to_string();
         assert!(
-            text.contains("9.9.9") && text.contains(&format!("protocol {PROTOCOL})")) && text.contains("protocol 8)"),
+            text.contains("9.9.9") && text.contains(&format!("protocol {PROTOCOL})")) && text.contains("protocol 9)"),
             "{text}"
         );
         assert!(matches!(

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use qd_client::{Exit, Mouse, Options, Probe};
+use qd_client::{Exit, Mouse, Options, Probe, Writer};
 use qd_config::Paths;
 use qd_proto::{ActionRequest, Attach, AttachMode, Purpose, ServerMsg, SessionInfo};
 use qd_server::{SocketDir, SocketError};
@@ -137,6 +137,11 @@ fn show(
                 Probe::Ask
             } else {
                 Probe::Trust
+            },
+            writer: if lookup("QD_NO_DIRECT_TTY").is_some_and(|v| !v.is_empty()) {
+                Writer::Client
+            } else {
+                Writer::Server
             },
         };
         let hello = Attach {

@@ -448,10 +448,9 @@ impl Session {
     /// Sends a client to another session.
     pub(crate) fn switch_client(&mut self, client: u32, name: &str) {
         if let Some(c) = self.clients.get_mut(&client) {
-            c.send(&ServerMsg::Switch {
+            c.farewell(&ServerMsg::Switch {
                 session: name.to_owned(),
             });
-            c.stage = crate::client::Stage::Closing;
             self.after_client(client, false);
             self.fit_to_clients();
         }

@@ -1,6 +1,6 @@
 //! One attached client: its socket, what its terminal can do, the frame it was last sent, and its pace. A client never
-//! holds the session up: at most two frames are on their way to it, and what changes meanwhile becomes one later
-//! difference against the last frame sent.
+//! holds the session up: at most two frames are on their way to it (one, where we write to its terminal ourselves), and
+//! what changes meanwhile becomes one later difference against the last frame sent.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,9 +11,12 @@ use std::{
 
 use qd_frame::{Frame, Painter};
 use qd_mux::PaneId;
-use qd_proto::{AttachMode, Capabilities, FrameBuf, ServerMsg};
+use qd_proto::{AttachMode, Capabilities, FrameBuf, ServerMsg, Tty};
 use qd_tty::Size;
 use qd_ui::{Glyphs, Look, Theme};
+use tracing::debug;
+
+use crate::direct::{Direct, runs};
 
 /// Frames on their way to a client, at the most.
 const MAX_UNACKED: u64 = 2;
@@ -25,6 +28,8 @@ const READ_TURN: usize = 256 * 1024;
 const MAX_EXTRA: usize = 16 << 20;
 /// Bytes that wait for a client's socket, at the most; a client beyond it is not reading at all.
 const MAX_OUT: usize = 64 << 20;
+/// A client that was heard so recently is not stopped.
+const FRESH: Duration = Duration::from_millis(50);
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +86,10 @@ pub(crate) struct Client {
     pub(crate) caps: Capabilities,
     pub(crate) tty: Option<String>,
     pub(crate) pid: Option<i32>,
+    /// Its terminal, while it is lent to us.
+    pub(crate) direct: Option<Direct>,
+    /// When it was last known not to be stopped.
+    alive: Instant,
     pub(crate) input: FrameBuf,
     pub(crate) frame: Frame,
     pub(crate) painter: Painter,
@@ -129,6 +138,8 @@ impl Client {
             caps: Capabilities::default(),
             tty: None,
             pid,
+            direct: None,
+            alive: now,
             input: FrameBuf::new(),
             frame: Frame::new(Size::default()),
             painter: Painter::new(Capabilities::default().paint),
@@ -217,6 +228,7 @@ impl Client {
                 Ok(0) => return Got::Gone,
                 Ok(n) => {
                     self.input.push(&buf[..n]);
+                    self.alive = Instant::now();
                     total += n;
                     if n < buf.len() {
                         break;
@@ -237,13 +249,94 @@ impl Client {
             && n <= self.acked
         {
             self.sent.pop_front();
-            let took = now.saturating_duration_since(at);
-            self.round_trip = Some(self.round_trip.map_or(took, |old| (old * 7 + took) / 8));
+            self.took(now.saturating_duration_since(at));
+        }
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.round_trip = Some(self.round_trip.map_or(time, |old| (old * 7 + time) / 8));
+    }
+
+    /// Takes the client's offer of its terminal, where that can be.
+    pub(crate) fn borrow_tty(&mut self, tty: &Tty) {
+        if self.direct.is_some() || !self.pid.is_some_and(runs) {
+            return;
+        }
+        match Direct::open(tty) {
+            Ok(d) => self.direct = Some(d),
+            Err(e) => debug!(client = self.id, "its terminal is not ours to write to: {e}"),
+        }
+    }
+
+    /// Whether frames go to its terminal without it; those that were sent to it before come first.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.is_some() && self.out.is_empty() && self.acked + 1 == self.next_frame
+    }
+
+    /// Lets go of its terminal; what was to be written there is sent to it.
+    pub(crate) fn let_go(&mut self) -> Got {
+        match self.direct.take().map(Direct::into_rest) {
+            Some(rest) if !rest.is_empty() => self.send_bytes(rest),
+            _ => Got::Data,
+        }
+    }
+
+    /// Says good-bye: nothing is written to its terminal after that.
+    pub(crate) fn farewell(&mut self, msg: &ServerMsg) {
+        if self.is_attached() {
+            self.let_go();
+            if self.has_extra() {
+                let bytes = std::mem::take(&mut self.extra);
+                self.send_bytes(bytes);
+            }
+        }
+        self.stage = Stage::Closing;
+        self.send(msg);
+    }
+
+    /// Its terminal has room.
+    pub(crate) fn write_on(&mut self) -> Got {
+        let Some(d) = &mut self.direct else { return Got::Data };
+        let (written, since) = (d.go_on(), d.since);
+        match written {
+            Err(_) => self.let_go(),
+            Ok(()) if d.pending() => Got::Data,
+            Ok(()) => {
+                self.took(since.elapsed());
+                Got::Data
+            }
+        }
+    }
+
+    /// The frame in the buffer goes to its terminal, or to it if that cannot be.
+    fn write_frame(&mut self) -> Got {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.alive) > FRESH {
+            if !self.pid.is_some_and(runs) {
+                self.let_go();
+                return self.send_frame_bytes();
+            }
+            self.alive = now;
+        }
+        let Some(d) = &mut self.direct else {
+            return self.send_frame_bytes();
+        };
+        match d.write(&self.paint_buf, now) {
+            // The client finds out what is wrong with its terminal.
+            Err(_) => self.let_go(),
+            Ok(()) if d.pending() => Got::Data,
+            Ok(()) => {
+                self.took(now.elapsed());
+                Got::Data
+            }
         }
     }
 
     /// Whether a frame may be sent now; one more may be on its way when it echoes a key.
     pub(crate) fn may_send(&self, boosted: Boost) -> bool {
+        if let Some(d) = &self.direct {
+            return self.is_attached() && self.is_direct() && !d.pending();
+        }
         let limit = if boosted == Boost::Yes {
             MAX_UNACKED_BOOSTED
         } else {
@@ -260,17 +353,31 @@ impl Client {
         if self.paint_buf.is_empty() {
             return Got::Data;
         }
+        let got = if self.direct.is_some() {
+            self.write_frame()
+        } else {
+            self.send_frame_bytes()
+        };
+        if self.paint_buf.capacity() > 1 << 20 {
+            self.paint_buf = Vec::new();
+        }
+        got
+    }
+
+    fn send_frame_bytes(&mut self) -> Got {
+        let bytes = std::mem::take(&mut self.paint_buf);
+        self.send_bytes(bytes)
+    }
+
+    /// Sends bytes that the client is to write to its terminal.
+    fn send_bytes(&mut self, bytes: Vec<u8>) -> Got {
         let number = self.next_frame;
         self.next_frame += 1;
         self.sent.push_back((number, Instant::now()));
-        let bytes = std::mem::take(&mut self.paint_buf);
         let msg = ServerMsg::Frame { number, bytes };
         let got = self.send(&msg);
         if let ServerMsg::Frame { bytes, .. } = msg {
             self.paint_buf = bytes;
-            if self.paint_buf.capacity() > 1 << 20 {
-                self.paint_buf = Vec::new();
-            }
         }
         got
     }

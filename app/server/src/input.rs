@@ -51,8 +51,7 @@ impl Session {
     fn bad_client(&mut self, id: u32, e: &ProtoError) {
         warn!(client = id, "dropped: {e}");
         if let Some(c) = self.clients.get_mut(&id) {
-            c.stage = Stage::Closing;
-            c.send(&ServerMsg::Refused { reason: e.to_string() });
+            c.farewell(&ServerMsg::Refused { reason: e.to_string() });
         }
     }
 
@@ -75,6 +74,8 @@ impl Session {
                 }
             }
             (Stage::Attached(_), ClientMsg::Repaint) => c.repaint(),
+            (Stage::Attached(_), ClientMsg::Direct(tty)) => c.borrow_tty(&tty),
+            (Stage::Attached(_), ClientMsg::Own(bytes)) => c.push_extra(&bytes),
             (Stage::Attached(_), ClientMsg::Resize(size)) => {
                 c.set_size(size);
                 c.painter.invalidate();
@@ -125,8 +126,7 @@ impl Session {
 
     fn answer(&mut self, id: u32, msg: &ServerMsg) {
         if let Some(c) = self.clients.get_mut(&id) {
-            c.stage = Stage::Closing;
-            c.send(msg);
+            c.farewell(msg);
         }
     }
 
@@ -159,10 +159,9 @@ impl Session {
     /// Lets a client go; the session goes on.
     pub(crate) fn detach_client(&mut self, id: u32, why: &str) {
         let Some(c) = self.clients.get_mut(&id) else { return };
-        c.send(&ServerMsg::Detached {
+        c.farewell(&ServerMsg::Detached {
             reason: format!("{why}: qd attach {} comes back", self.name),
         });
-        c.stage = Stage::Closing;
         self.fit_to_clients();
         self.touch_chrome();
     }

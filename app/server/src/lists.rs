@@ -67,11 +67,15 @@ impl Session {
             .map(|c| {
                 json!({
                     "id": c.id, "pid": c.pid, "tty": c.tty, "columns": c.size.cols, "rows": c.size.rows,
-                    "read_only": !c.is_interactive(),
+                    "read_only": !c.is_interactive(), "direct": c.is_direct(),
                 })
             })
             .collect();
-        table(f, &rows, &["id", "pid", "tty", "columns", "rows", "read_only"])
+        table(
+            f,
+            &rows,
+            &["id", "pid", "tty", "columns", "rows", "read_only", "direct"],
+        )
     }
 }
 

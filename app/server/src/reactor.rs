@@ -22,6 +22,8 @@ pub(crate) enum Token {
     Signal,
     /// A client's socket.
     Client(u32),
+    /// A client's terminal.
+    Tty(u32),
     /// A pane's PTY.
     Pane(u32),
 }
@@ -34,6 +36,7 @@ impl Token {
             Self::Signal => 2,
             Self::Client(n) => 1 << 32 | u64::from(n),
             Self::Pane(n) => 2 << 32 | u64::from(n),
+            Self::Tty(n) => 3 << 32 | u64::from(n),
         }
     }
 
@@ -42,6 +45,7 @@ impl Token {
         match v >> 32 {
             1 => Self::Client(low),
             2 => Self::Pane(low),
+            3 => Self::Tty(low),
             _ => match low {
                 0 => Self::Listener,
                 1 => Self::Wake,
@@ -184,6 +188,7 @@ mod tests {
             Token::Client(0),
             Token::Client(u32::MAX),
             Token::Pane(7),
+            Token::Tty(7),
         ] {
             assert_eq!(Token::unpack(t.pack()), t);
         }

@@ -211,6 +211,7 @@ impl Session {
             for r in &ready {
                 match r.token {
                     Token::Client(id) => self.on_client(id, *r),
+                    Token::Tty(id) => self.on_tty(id),
                     Token::Listener => self.accept(),
                     Token::Wake => {
                         self.reactor.clear_wake();
@@ -312,12 +313,31 @@ impl Session {
         self.after_client(id, gone);
     }
 
-    /// Keeps the watch on a client's socket right, and drops a client that is gone or done.
+    /// A client's terminal has room again, or is gone.
+    fn on_tty(&mut self, id: u32) {
+        let Some(c) = self.clients.get_mut(&id) else { return };
+        let gone = c.write_on() == Got::Gone;
+        self.after_client(id, gone);
+    }
+
+    /// Keeps the watch on a client's socket and terminal right, and drops a client that is gone or done.
     pub(crate) fn after_client(&mut self, id: u32, gone: bool) {
         let Some(c) = self.clients.get_mut(&id) else { return };
         if gone || (c.stage == Stage::Closing && !c.has_output()) {
             self.drop_client(id);
             return;
+        }
+        if let Some(d) = &mut c.direct
+            && d.pending() != d.watched
+        {
+            if d.watched {
+                self.reactor.remove(d.fd());
+                d.watched = false;
+            } else if self.reactor.add(d.fd(), Token::Tty(id), Interest::Write).is_ok() {
+                d.watched = true;
+            } else {
+                c.let_go();
+            }
         }
         let want = c.has_output();
         if want != c.writing {
@@ -336,6 +356,9 @@ impl Session {
     pub(crate) fn drop_client(&mut self, id: u32) {
         if let Some(c) = self.clients.remove(&id) {
             self.reactor.remove(&c.stream);
+            if let Some(d) = c.direct.as_ref().filter(|d| d.watched) {
+                self.reactor.remove(d.fd());
+            }
             if c.is_attached() {
                 debug!(client = id, "left");
                 self.fit_to_clients();
@@ -559,7 +582,7 @@ impl Session {
             let _ = c.stream.set_nonblocking(false);
             let _ = c.stream.set_write_timeout(Some(SHUTDOWN));
             if attached {
-                c.send(&ServerMsg::Ended { reason: reason.clone() });
+                c.farewell(&ServerMsg::Ended { reason: reason.clone() });
             } else {
                 c.flush();
             }
