@@ -4,15 +4,39 @@
 //! that serde can read, and an error of that (an unknown key, a wrong type, a missing key) comes back as a
 //! [`ConfigError`] with the span of the culprit and the closest key that would have been right. This crate knows no
 //! component: what a source, transform or sink is lives in `qd-logs-model`.
+//!
+//! [`load`] reads files, patterns of files and directories as Vector 0.58 does into a [`Config`]; [`resolve`] connects
+//! its components to a [`Graph`]; [`Files::render`] shows a finding with its line.
 
 pub mod common;
 mod de;
+mod draft;
+mod dump;
 mod error;
+mod files;
+mod interpolate;
+mod load;
 mod node;
+mod resolve;
+mod schema;
+mod secrets;
+mod text;
 
 pub use de::{carry, nearest};
 pub use error::ConfigError;
+pub use files::{Diagnostic, Files, Position};
+pub use load::{
+    ConfigPath, DEFAULT_DATA_DIR, DEFAULT_PATH, Interpolation, LoadFailed, LoadOptions, Loaded, load, load_text,
+};
 pub use node::{FileId, Key, Node, NodeValue, Span};
+pub use resolve::{Edge, Graph, OutputId, resolve, resolve_for_tests};
+pub use schema::{
+    ApiOptions, ComponentId, ComponentSpec, Config, Globals, GraphOptions, Healthchecks, InputSpec, LogSchema,
+    MetricSetExpiration, Role, SchemaOptions, SinkOptions, Telemetry, TelemetryTags, TestInput, TestInputKind,
+    TestOutput, TestSpec, WildcardMatching,
+};
+pub use secrets::SecretBackend;
+pub use text::{Format, MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES, parse};
 
 /// Reads a node as a `T`.
 ///
