@@ -175,7 +175,8 @@ impl Core {
         let alt = self.alt();
         let grow = dims.rows.saturating_sub(old.rows);
         // The grid forgets rows beyond its limit while it wraps: the limit goes out of the way.
-        let worst = (old.cap() + old.rows) * (old.cols.div_ceil(dims.cols) + 1) + dims.rows;
+        // A wide character may leave the last column of every row blank.
+        let worst = (old.cap() + old.rows) * (old.cols.div_ceil(dims.cols.saturating_sub(1).max(1)) + 1) + dims.rows;
         if grow > 0 {
             if alt {
                 make_room(self.term.grid_mut(), grow, 0);
@@ -191,6 +192,13 @@ impl Core {
             }
             c.term.grid_mut().update_history(worst);
         });
+        // Of a row that is cut into many, alacritty copies all the rest for each, and keeps room for it: one step to a
+        // hundredth of the width is fifty copies of everything, a step to a quarter is two.
+        let mut cols = old.cols;
+        while cols / 16 > dims.cols {
+            cols /= 4;
+            self.term.resize(Dims { cols, ..dims });
+        }
         self.term.resize(dims);
         self.dims = dims;
         self.region = 0..dims.rows;
