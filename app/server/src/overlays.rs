@@ -295,11 +295,12 @@ impl Session {
             push(format!("{}{way}", mode.word()), Role::PaneTitle);
             for (chord, b) in bindings {
                 let names: Vec<String> = b.actions.iter().map(|a| a.words().join(" ")).collect();
-                let doc = b
-                    .actions
-                    .first()
-                    .and_then(|a| qd_mux::command(a.name()))
-                    .map_or("", |c| c.doc);
+                // Of a menu, its name says more than that it is one.
+                let doc = match b.actions.first() {
+                    Some(Action::SwitchMode(_)) if !b.label.is_empty() => b.label.as_str(),
+                    Some(a) => qd_mux::command(a.name()).map_or("", |c| c.doc),
+                    None => "",
+                };
                 let what = if doc.is_empty() {
                     names.join("; ")
                 } else {

@@ -12,6 +12,8 @@ use crate::{
 /// Below this many columns or rows there is no box.
 const MIN_COLS: u16 = 20;
 const MIN_ROWS: u16 = 5;
+/// The title of a pane that has ended keeps this many columns, blanks included.
+const TITLE_LEAST: usize = 9;
 
 /// What state a pane is in, as its frame tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -109,10 +111,17 @@ impl PaneFrame<'_> {
         // Title and state share the top edge; a line stays between them, and the state gives way last.
         let m = look.marks();
         let room = usize::from(outer.w).saturating_sub(6);
-        let right = look.text(&self.right_text(look)).into_owned();
         let name = look.text(self.title).into_owned();
         let left_wish = width(&name) + 2 * usize::from(!name.is_empty());
         let right_max = room.saturating_sub((left_wish + 2).min(room * 2 / 5));
+        let right_max = match self.state {
+            // What has ended says so, and how to go on, before it says what it was.
+            FrameState::Dead | FrameState::DeadFocused => {
+                right_max.max(room.saturating_sub(left_wish.min(TITLE_LEAST) + 2))
+            }
+            _ => right_max,
+        };
+        let right = self.right_within(right_max, look);
         let right = if right.is_empty() {
             right
         } else {
@@ -141,8 +150,20 @@ impl PaneFrame<'_> {
         (look.style(line), look.style(title))
     }
 
+    /// As many of the words at the right as fit; what says the least is the last.
+    fn right_within(&self, max: usize, look: &Look) -> String {
+        let mut state = self.right;
+        loop {
+            let text = look.text(&self.right_text(state, look)).into_owned();
+            match state.rsplit_once(" \u{b7} ") {
+                Some((rest, _)) if width(&text) > max => state = rest,
+                _ => return text,
+            }
+        }
+    }
+
     /// The words at the right, led by a mark where the state has one.
-    fn right_text(&self, look: &Look) -> String {
+    fn right_text(&self, state: &str, look: &Look) -> String {
         let m = look.marks();
         let mark = match self.state {
             FrameState::Dead | FrameState::DeadFocused => Some(m.failed),
@@ -150,7 +171,7 @@ impl PaneFrame<'_> {
             FrameState::Normal | FrameState::Focused => None,
         };
         let scroll = self.scroll.and_then(|s| s.label());
-        let parts = [mark, Some(self.right), scroll.as_deref()];
+        let parts = [mark, Some(state), scroll.as_deref()];
         parts
             .into_iter()
             .flatten()
@@ -171,12 +192,12 @@ impl PaneFrame<'_> {
                 },
             ),
         );
-        let right = self.right_text(look);
+        let right = self.right_within(outer.w.into(), look);
         let shown = look.text(self.title);
         let mut pen = Pen::new(frame, look, outer, outer.y);
         if outer.h == 1 && !right.is_empty() {
             // One row: the state first, the title in what is left of it.
-            let keep = usize::from(outer.w).saturating_sub(width(&look.text(&right)) + 1);
+            let keep = usize::from(outer.w).saturating_sub(width(&right) + 1);
             let name = fit(&shown, keep, look.marks().ellipsis).into_owned();
             if !name.is_empty() {
                 pen.put(&name, title);

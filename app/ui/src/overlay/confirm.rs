@@ -140,7 +140,8 @@ impl Overlay for Confirm {
         let high = ask_rows
             .saturating_add(body_rows)
             .saturating_add(if typing { 5 } else { 4 });
-        let mut popup = Popup::new(centred(area, wide, high), "", "", look);
+        let outer = centred(area, wide, high);
+        let mut popup = Popup::new(outer, super::boxed(outer), "", "", look);
         let bordered = popup.inner.width < popup.outer.w;
         let inner = if bordered && popup.inner.width > 4 {
             layout::Rect {

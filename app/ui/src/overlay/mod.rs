@@ -89,7 +89,12 @@ fn hint(key: &str, label: &str) -> (String, String) {
     (key.to_owned(), label.to_owned())
 }
 
-/// A popup under construction: a buffer of its size with a box around it, where there is room for one.
+/// Whether there is room for a box around anything.
+const fn boxed(outer: Rect) -> bool {
+    outer.w >= 3 && outer.h >= 3
+}
+
+/// A popup under construction: a buffer of its size, mostly with a box around it.
 struct Popup {
     buffer: Buffer,
     outer: Rect,
@@ -97,11 +102,11 @@ struct Popup {
 }
 
 impl Popup {
-    fn new(outer: Rect, title: &str, counter: &str, look: &Look) -> Self {
+    fn new(outer: Rect, boxed: bool, title: &str, counter: &str, look: &Look) -> Self {
         let area = rat_rect(outer);
         let mut buffer = Buffer::empty(area);
         buffer.set_style(area, look.rat(Role::PopupBackground));
-        let inner = if outer.w < 3 || outer.h < 3 {
+        let inner = if !boxed {
             area
         } else {
             let title = look.text(title);

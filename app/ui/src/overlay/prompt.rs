@@ -215,7 +215,7 @@ impl Prompt {
         } else {
             String::new()
         };
-        let mut popup = Popup::new(outer, "", &counter, look);
+        let mut popup = Popup::new(outer, super::boxed(outer), "", &counter, look);
         let inner = popup.inner;
         let doc_room = usize::from(inner.width).saturating_sub(name + 4);
         let m = look.marks();

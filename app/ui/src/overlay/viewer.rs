@@ -393,7 +393,8 @@ impl Overlay for Viewer {
         if n < all {
             counter.push_str(&format!(" {dot} of {}", grouped(all)));
         }
-        let mut popup = Popup::new(centred(room, wide, high), &self.title, &counter, look);
+        let outer = centred(room, wide, high);
+        let mut popup = Popup::new(outer, super::boxed(outer), &self.title, &counter, look);
         let inner = popup.inner;
         let filtering = self.typing == Typing::Yes || !self.filter.text().is_empty();
         let input_rows = u16::from(filtering && inner.height > 1);

@@ -39,7 +39,7 @@ pub(super) fn layout(p: &Picker, area: Rect) -> Rows {
     let wide = if split {
         (area.w - area.w / 8).min(160)
     } else {
-        area.w.saturating_sub(area.w / 8).min(96)
+        area.w.saturating_sub(area.w / 20).min(96)
     };
     let wide = if area.w < 64 { area.w } else { wide };
     let high = if area.h < 12 {
@@ -59,7 +59,7 @@ pub(super) fn layout(p: &Picker, area: Rect) -> Rows {
         area
     };
     let outer = centred(room, wide, high.min(rows));
-    let bordered = outer.w >= 3 && outer.h >= 3;
+    let bordered = is_boxed(outer);
     let inner = if bordered { outer.shrink(1) } else { outer };
     let (mut list, mut rule) = (
         Rect {
@@ -89,6 +89,11 @@ pub(super) fn layout(p: &Picker, area: Rect) -> Rows {
         rule,
         preview,
     }
+}
+
+/// Whether there is room for a box around the input and at least one row.
+const fn is_boxed(outer: Rect) -> bool {
+    outer.w >= 3 && outer.h >= 4
 }
 
 const fn to_layout(r: Rect) -> layout::Rect {
@@ -173,7 +178,7 @@ pub(super) fn draw(p: &Picker, rows: &Rows, frame: &mut Frame, look: &Look) -> O
     if !p.marked.is_empty() {
         counter = format!("{} marked {} {counter}", p.marked.len(), look.marks().dot);
     }
-    let mut popup = Popup::new(rows.outer, &p.title, &counter, look);
+    let mut popup = Popup::new(rows.outer, is_boxed(rows.outer), &p.title, &counter, look);
     let top = layout::Rect {
         height: popup.inner.height.min(1),
         ..popup.inner
@@ -210,7 +215,7 @@ pub(super) fn draw(p: &Picker, rows: &Rows, frame: &mut Frame, look: &Look) -> O
         .clone()
         .map(|n| (n, Role::TextWarn))
         .or_else(|| feed_words(p, look));
-    if let Some((words, role)) = below.filter(|_| rows.outer.h >= 3 && rows.outer.w >= 8 && !p.items.is_empty()) {
+    if let Some((words, role)) = below.filter(|_| is_boxed(rows.outer) && rows.outer.w >= 8 && !p.items.is_empty()) {
         let words = look.text(&words);
         let words = fit(&words, usize::from(rows.outer.w) - 6, look.marks().ellipsis);
         let style = look.rat_on(role, Role::PopupBackground);
@@ -234,19 +239,26 @@ const fn inset(a: layout::Rect) -> layout::Rect {
     }
 }
 
-/// The side of its column that a text stands at.
-#[derive(Clone, Copy, PartialEq)]
-enum Side {
-    Left,
-    Right,
-}
-
-/// The widths of the columns, the same for all rows that are shown.
+/// The widths of the columns, the same for all rows that are shown. Where the groups do not fit beside the details they
+/// are left out; then a row's detail goes on as far as its own keys let it, and the few longest labels push theirs on.
 struct Columns {
     label: usize,
+    /// No label is wider.
+    longest: usize,
     detail: usize,
     group: usize,
     keys: usize,
+}
+
+/// Rows this wide have keys at their end.
+const KEYS_FROM: usize = 48;
+/// Details as wide as this may be cut for the sake of the groups.
+const DETAIL_ENOUGH: usize = 44;
+/// Details that would be narrower than this say nothing.
+const DETAIL_LEAST: usize = 8;
+
+const fn gap(w: usize) -> usize {
+    if w > 0 { w + 2 } else { 0 }
 }
 
 impl Columns {
@@ -265,29 +277,40 @@ impl Columns {
         let detail = most(&|i| width(i.disabled.as_deref().unwrap_or(&i.detail)));
         let mut c = Self {
             label,
+            longest: label,
             detail,
-            group: most(&|i| width(&i.group)),
-            keys: most(&|i| width(&i.keys)),
+            group: most(&|i| width(&i.group)).min(room / 6),
+            keys: most(&|i| width(&i.keys)).min(room / 3),
         };
-        c.keys = c.keys.min(room / 4);
-        if room < 48 {
+        if room < KEYS_FROM {
+            (c.group, c.keys) = (0, 0);
+        }
+        let beside = room.saturating_sub(label + 2 + gap(c.group) + gap(c.keys));
+        if beside < detail.min(DETAIL_ENOUGH) {
             c.group = 0;
         }
-        if room < 32 {
-            c.keys = 0;
-        }
-        c.group = c.group.min(room / 6);
-        let gap = |w: usize| if w > 0 { w + 2 } else { 0 };
-        let left = room.saturating_sub(gap(c.group) + gap(c.keys));
+        let left = room.saturating_sub(if c.group > 0 { gap(c.group) + gap(c.keys) } else { 0 });
         let enough = if detail > 0 {
             left.saturating_sub(12).max(left * 2 / 5)
         } else {
             left
         };
         c.label = c.label.min(if c.label + 2 + detail <= left { left } else { enough });
+        c.longest = c.label;
+        if c.group == 0 && c.label + 2 + gap(c.keys) + detail > left {
+            let mut widths: Vec<_> = measured
+                .iter()
+                .filter_map(|r| p.items.get(r.item))
+                .map(|i| width(&i.label))
+                .collect();
+            widths.sort_unstable();
+            c.label = widths.get(widths.len() * 9 / 10).map_or(c.label, |w| c.label.min(*w));
+        }
         c.detail = left.saturating_sub(c.label + 2).min(detail);
-        if c.detail < 4 {
+        if c.detail < detail.min(DETAIL_LEAST) {
             c.detail = 0;
+            c.label = label.min(left);
+            c.longest = c.label;
         }
         c
     }
@@ -351,7 +374,7 @@ fn row(
     let mut used = highlighted(
         &item.label,
         &r.label,
-        c.label,
+        c.longest,
         style(plain),
         style(Role::ListMatch),
         look,
@@ -359,15 +382,24 @@ fn row(
     );
     pad(&mut spans, c.label.saturating_sub(used));
     used = used.max(c.label);
-    if c.detail > 0 {
+    let keys = look.text(&item.keys);
+    let keys = fit(&keys, c.keys, m.ellipsis);
+    // In columns, or with no more than its own keys after it.
+    let after = if c.group > 0 {
+        gap(c.group) + gap(c.keys)
+    } else {
+        gap(width(&keys))
+    };
+    let detail = c.detail.min(room.saturating_sub(used + 2 + after));
+    if detail > 0 {
         spans.push(Span::raw("  "));
         let dim = style(Role::TextDim);
         used += 2 + match &item.disabled {
-            Some(reason) => highlighted(reason, &[], c.detail, style(Role::TextWarn), dim, look, &mut spans),
+            Some(reason) => highlighted(reason, &[], detail, style(Role::TextWarn), dim, look, &mut spans),
             None => highlighted(
                 &item.detail,
                 &r.detail,
-                c.detail,
+                detail,
                 dim,
                 style(Role::ListMatch),
                 look,
@@ -375,22 +407,16 @@ fn row(
             ),
         };
     }
-    let gap = |w: usize| if w > 0 { w + 2 } else { 0 };
-    pad(&mut spans, room.saturating_sub(used + gap(c.group) + gap(c.keys)));
-    let columns = [
-        (&item.group, c.group, Role::TextDim, Side::Left),
-        (&item.keys, c.keys, Role::ListKeys, Side::Right),
-    ];
-    for (text, w, role, side) in columns {
-        if w > 0 {
-            let shown = look.text(text);
-            let shown = fit(&shown, w, m.ellipsis).into_owned();
-            let rest = w - width(&shown).min(w);
-            pad(&mut spans, 2 + if side == Side::Right { rest } else { 0 });
-            spans.push(Span::styled(shown, style(role)));
-            pad(&mut spans, if side == Side::Left { rest } else { 0 });
-        }
+    if c.group > 0 {
+        pad(&mut spans, room.saturating_sub(used + after) + 2);
+        used += room.saturating_sub(used + after);
+        let group = look.text(&item.group);
+        let group = fit(&group, c.group, m.ellipsis).into_owned();
+        used += 2 + width(&group);
+        spans.push(Span::styled(group, style(Role::TextDim)));
     }
+    pad(&mut spans, room.saturating_sub(used + width(&keys)));
+    spans.push(Span::styled(keys.into_owned(), style(Role::ListKeys)));
     Line::from(spans)
 }
 
@@ -433,7 +459,7 @@ fn highlighted(
 
 fn draw_scrollbar(p: &Picker, rows: &Rows, buf: &mut Buffer, look: &Look) {
     let visible = usize::from(rows.list.h);
-    if p.found.len() <= visible || rows.outer.w < 3 || rows.outer.h < 3 {
+    if p.found.len() <= visible || !is_boxed(rows.outer) {
         return;
     }
     let x = rows.outer.right() - 1;
