@@ -199,7 +199,10 @@ impl Session {
             pane.input(event);
         });
         let now = Instant::now();
-        s.boost_until = Some(now + BOOST);
+        // Being told of the focus is no key: a flood that is left is not to be drawn as an echo.
+        if !matches!(event, qd_tty::InputEvent::FocusGained | qd_tty::InputEvent::FocusLost) {
+            s.boost_until = Some(now + BOOST);
+        }
         if matches!(event, qd_tty::InputEvent::Key(_)) && s.pane.fd().is_some() {
             self.hold = Some(now + HOLD);
         }
