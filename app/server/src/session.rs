@@ -118,6 +118,9 @@ pub(crate) struct Session {
     /// Until when floods wait for the echo of a key, and the panes that do.
     pub(crate) hold: Option<Instant>,
     pub(crate) held: Vec<PaneId>,
+    /// When somebody typed last and where, and what floods beside it may bring until when.
+    pub(crate) typed: Option<(Instant, PaneId)>,
+    pub(crate) ration: (usize, Instant),
     /// When programs that did not mind the hangup are ended.
     pub(crate) orphans_due: Option<Instant>,
     next_client: u32,
@@ -186,6 +189,8 @@ impl Session {
             clipboard: String::new(),
             hold: None,
             held: Vec::new(),
+            typed: None,
+            ration: (1, now),
             orphans_due: None,
             next_client: 1,
             signals,
@@ -531,7 +536,7 @@ impl Session {
     /// What is due by the clock.
     fn tick(&mut self) {
         let now = Instant::now();
-        if self.hold.is_some_and(|t| now >= t) {
+        if (self.hold.is_some() || !self.held.is_empty()) && self.held_until().is_none_or(|t| now >= t) {
             self.end_hold();
         }
         if self.orphans_due.is_some_and(|t| now >= t) {

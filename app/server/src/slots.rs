@@ -27,6 +27,11 @@ const GRACE: Duration = Duration::from_secs(3);
 const HOLD: Duration = Duration::from_millis(3);
 /// The same, while somebody types into another pane.
 pub(crate) const SHORT_TURN: usize = 4 * 1024;
+/// How long after a key somebody is taken to type.
+const TYPING: Duration = Duration::from_secs(1);
+/// What floods may bring in a span of time while somebody types into another pane: a hundred screens a second, and the
+/// processors are mostly free for the next key.
+const RATION: (usize, Duration) = (64 * 1024, Duration::from_millis(16));
 /// How long after a key its pane's output is drawn at once.
 const BOOST: Duration = Duration::from_millis(100);
 /// The argument of a layout's pane whose command is not to run by itself.
@@ -151,10 +156,12 @@ impl Session {
         }
     }
 
-    /// While the echo of a key is awaited, floods beside it wait, a few milliseconds at the most: they would take the
-    /// processor from everybody whom the echo has to pass. Answers whether this pane waits.
+    /// While the echo of a key is awaited, floods beside it wait, a few milliseconds at the most, and while somebody types
+    /// they wait when they have had their ration: they would take the processor from everybody whom a key and its echo
+    /// have to pass. Answers whether this pane waits.
     pub(crate) fn put_off(&mut self, id: PaneId, now: Instant) -> bool {
-        if self.hold.is_none_or(|t| now >= t) {
+        let own = self.typed.is_some_and(|(_, into)| into == id);
+        if own || self.held_until().is_none_or(|t| now >= t) {
             return false;
         }
         let Some(s) = self.slots.get(&id).filter(|s| s.watched) else {
@@ -168,9 +175,35 @@ impl Session {
         put_off
     }
 
-    /// The echo is drawn, or did not come: the floods go on.
+    /// Until when floods wait, and for whichever reason.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        let rest = (self.ration.0 == 0).then_some(self.ration.1);
+        self.hold.max(rest)
+    }
+
+    /// Counts what a pane has brought, if somebody types into another one.
+    fn take_ration(&mut self, id: PaneId, bytes: usize, now: Instant) {
+        let Some((at, into)) = self.typed else { return };
+        if now.saturating_duration_since(at) > TYPING {
+            self.typed = None;
+            self.ration = (RATION.0, now);
+            return;
+        }
+        if into == id {
+            return;
+        }
+        if now >= self.ration.1 {
+            self.ration = (RATION.0, now + RATION.1);
+        }
+        self.ration.0 = self.ration.0.saturating_sub(bytes);
+    }
+
+    /// The echo is drawn, or did not come: the floods go on, unless they have had their ration.
     pub(crate) fn end_hold(&mut self) {
         self.hold = None;
+        if self.held_until().is_some_and(|t| Instant::now() < t) {
+            return;
+        }
         for id in std::mem::take(&mut self.held) {
             let Some(s) = self.slots.get(&id).filter(|s| s.watched) else {
                 continue;
@@ -185,7 +218,7 @@ impl Session {
 
     /// How long floods still wait.
     pub(crate) fn hold_left(&self) -> Option<Duration> {
-        let until = self.hold.filter(|_| !self.held.is_empty())?;
+        let until = self.held_until().filter(|_| !self.held.is_empty())?;
         Some(until.saturating_duration_since(Instant::now()))
     }
 
@@ -205,6 +238,7 @@ impl Session {
         }
         if matches!(event, qd_tty::InputEvent::Key(_)) && s.pane.fd().is_some() {
             self.hold = Some(now + HOLD);
+            self.typed = Some((now, id));
         }
         s.generation += u64::from(s.pane.fd().is_none() || matches!(event, qd_tty::InputEvent::Mouse(_)));
         self.after_pane(id);
@@ -212,7 +246,7 @@ impl Session {
 
     pub(crate) fn on_pane(&mut self, id: PaneId, ready: Ready, budget: usize) {
         let Some(s) = self.slots.get_mut(&id) else { return };
-        let (mut eof, mut wrote) = (false, false);
+        let (mut eof, mut wrote, mut brought) = (false, false, 0);
         if let Some(t) = s.pane.terminal() {
             if ready.writable {
                 t.flush();
@@ -222,11 +256,15 @@ impl Session {
                 eof = turn.more == More::Eof;
                 if turn.bytes > 0 {
                     wrote = true;
+                    brought = turn.bytes;
                     let sync = t.engine().vt().sync_pending();
                     s.sync_since = sync.then(|| s.sync_since.unwrap_or_else(Instant::now));
                     s.generation += 1;
                 }
             }
+        }
+        if brought > 0 && self.typed.is_some() {
+            self.take_ration(id, brought, Instant::now());
         }
         if eof {
             self.unwatch(id);
