@@ -25,7 +25,7 @@ pub use component::{
     OutputPort, ProxySettings, Resource, Shutdown, Sink, SinkConfig, SinkInput, Source, SourceConfig, SourceOut,
     Transform, TransformConfig, TransformOut,
 };
-pub use docs::Docs;
+pub use docs::{Declined, Docs, DocsBuilder, FieldKind, Row};
 pub use event::{LogEvent, Metadata, Value};
 pub use finalize::{Delivery, Finalizers, Token};
 pub use metric::{Bucket, Metric, MetricBatch, MetricKind, MetricValue, Quantile, Sample, Statistic, TagValue, Tags};
