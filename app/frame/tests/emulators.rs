@@ -450,3 +450,18 @@ proptest! {
         prop_assert!(text.is_empty(), "control characters {text:?}");
     }
 }
+
+/// What keeps screens with replacement characters from being compared in vt100: it draws none, where every terminal has
+/// one column of it. That it knows no way to turn automatic wrapping off does no harm, for nothing is written past the
+/// last column.
+#[test]
+fn vt100_leaves_replacement_characters_out() {
+    let mut b = Both::new(Size::new(10, 2));
+    b.feed("a\u{fffd}b".as_bytes());
+    assert_eq!(b.vt.screen().contents(), "ab");
+    assert_eq!(b.term.grid()[Line(0)][Column(2)].c, 'b');
+    let mut vt = vt100::Parser::new(2, 4, 0);
+    vt.process(b"\x1b[?7labcdefg");
+    assert_eq!(vt.screen().contents(), "abcdefg", "it wrapped");
+    assert!(vt.screen().rows(0, 4).nth(1).is_some_and(|r| r == "efg"));
+}
