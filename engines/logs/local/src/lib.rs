@@ -1,5 +1,6 @@
 //! Sources and sinks of this machine: files, pipes, sockets, journals, processes.
 
+pub mod pane;
 pub mod sinks;
 pub mod sources;
 
