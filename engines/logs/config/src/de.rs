@@ -52,14 +52,18 @@ impl de::Error for ConfigError {
     }
 }
 
-/// The right word that is closest to a wrong one, if one is close enough.
+/// The right word that is closest to a wrong one, if one is close enough: by the letters that differ, and among equals by
+/// how alike the words begin.
 pub fn nearest<'a>(word: &str, right: impl IntoIterator<Item = &'a str>) -> Option<String> {
     right
         .into_iter()
-        .map(|e| (strsim::jaro_winkler(word, e), e))
-        .filter(|(score, _)| *score >= CLOSE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, e)| e.to_owned())
+        .map(|e| (strsim::osa_distance(word, e), strsim::jaro_winkler(word, e), e))
+        .filter(|(distance, alike, e)| {
+            let length = word.chars().count().min(e.chars().count());
+            *alike >= CLOSE || (length >= 3 && *distance <= (length / 3).max(1))
+        })
+        .min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)))
+        .map(|(_, _, e)| e.to_owned())
 }
 
 fn unknown(what: &str, word: &str, expected: &[&str]) -> ConfigError {

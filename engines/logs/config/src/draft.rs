@@ -412,13 +412,18 @@ fn merge_global(path: &str, mine_key: &Key, mine: &mut Node, key: &Key, other: N
                 "api.address" => Some("127.0.0.1:8686"),
                 _ => None,
             };
+            // As paths, so that a slash at the end makes no difference; that does no harm to an address.
+            let path_of = |n: &Node| n.as_str().map(|s| Path::new(s).to_owned());
             let is_default = |n: &Node| {
-                default.is_some_and(|d| n.as_str().is_some_and(|s| Path::new(s) == Path::new(d)))
-                    || matches!(n.value, NodeValue::Null)
+                matches!(n.value, NodeValue::Null)
+                    || default.is_some_and(|d| path_of(n).as_deref() == Some(Path::new(d)))
+            };
+            let alike = |a: &Node, b: &Node| {
+                a.same(b) || (default.is_some() && path_of(a).is_some() && path_of(a) == path_of(b))
             };
             if is_default(mine) {
                 *mine = other;
-            } else if !is_default(&other) && !first_wins.contains(&path) && !mine.same(&other) {
+            } else if !is_default(&other) && !first_wins.contains(&path) && !alike(mine, &other) {
                 errors.push(
                     ConfigError::new(format!("two files give `{path}` different values"))
                         .at(other.span.or(key.span))

@@ -264,13 +264,13 @@ fn secret(text: &str, from: usize) -> Option<Reference<'_, SecretName<'_>>> {
     }
 }
 
-/// The secrets that a text asks for.
-pub(crate) fn secret_names(text: &str) -> Vec<SecretName<'_>> {
+/// The secrets that a text asks for, and where.
+pub(crate) fn secret_names(text: &str) -> Vec<(std::ops::Range<usize>, SecretName<'_>)> {
     let mut names = Vec::new();
     let mut at = 0;
     while let Some(found) = secret(text, at) {
         at = found.range.end;
-        names.push(found.what);
+        names.push((found.range, found.what));
     }
     names
 }
@@ -376,7 +376,7 @@ mod tests {
     fn secrets_are_found_and_replaced() {
         let text = "SECRET[a.b] SECRET[my-x.p/q.r] SECRET[no] SECRET[.x.y] SECRET[a...k]";
         let names = secret_names(text);
-        let pairs: Vec<_> = names.iter().map(|n| (n.backend, n.key)).collect();
+        let pairs: Vec<_> = names.iter().map(|(_, n)| (n.backend, n.key)).collect();
         assert_eq!(pairs, [("a", "b"), ("my-x", "p/q.r"), ("a", "..k")]);
         let values = [("a.b".to_owned(), "1".to_owned())].into();
         assert_eq!(

@@ -4,7 +4,7 @@
 //! below `sources/`, `transforms/`, `sinks/`, `enrichment_tables/` and `tests/` each file is one component, named as the
 //! file without its extension. Other directories and files with other extensions are ignored.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -446,13 +446,17 @@ impl<'a> Loader<'a> {
     fn finish(mut self) -> Result<Loaded, LoadFailed> {
         let mut errors = std::mem::take(&mut self.errors);
         let mut trees = self.parse(&mut errors);
-        let mut wanted: IndexMap<String, BTreeSet<String>> = IndexMap::new();
+        let mut wanted: IndexMap<String, secrets::Wanted> = IndexMap::new();
         for source in &self.sources {
-            for name in interpolate::secret_names(&source.mapped.text) {
-                wanted
-                    .entry(name.backend.to_owned())
-                    .or_default()
-                    .insert(name.key.to_owned());
+            for (range, name) in interpolate::secret_names(&source.mapped.text) {
+                let entry = wanted.entry(name.backend.to_owned()).or_default();
+                entry.keys.insert(name.key.to_owned());
+                let place = crate::Span {
+                    file: source.id,
+                    start: u32::try_from(range.start).unwrap_or(u32::MAX),
+                    end: u32::try_from(range.end).unwrap_or(u32::MAX),
+                };
+                entry.span.get_or_insert_with(|| source.mapped.span(place));
             }
         }
         if errors.is_empty() && !wanted.is_empty() {
@@ -460,7 +464,7 @@ impl<'a> Loader<'a> {
                 .draft(&trees)
                 .backends()
                 .and_then(|backends| secrets::fetch_all(&wanted, &backends));
-            match fetched.map_err(|found| self.place_secrets(found)) {
+            match fetched {
                 Ok(values) => {
                     self.files.hide(values.values().cloned());
                     errors.extend(self.put_secrets(&values));
@@ -489,20 +493,6 @@ impl<'a> Loader<'a> {
                 files: self.files,
             })
         }
-    }
-
-    /// Gives findings about secrets without a place that of the first `SECRET[`.
-    fn place_secrets(&self, found: Vec<ConfigError>) -> Vec<ConfigError> {
-        let place = self.sources.iter().find_map(|source| {
-            let at = source.mapped.text.find("SECRET[")?;
-            let span = crate::Span {
-                file: source.id,
-                start: u32::try_from(at).ok()?,
-                end: u32::try_from(at + "SECRET".len()).ok()?,
-            };
-            Some(source.mapped.span(span))
-        });
-        found.into_iter().map(|e| e.at(place)).collect()
     }
 
     fn put_secrets(&mut self, values: &HashMap<String, String>) -> Vec<ConfigError> {

@@ -292,25 +292,35 @@ fn converse(child: &mut Child, query: Vec<u8>, timeout: Duration) -> Result<Vec<
     }
 }
 
+/// What is asked of a backend, and where first.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) keys: BTreeSet<String>,
+    pub(crate) span: Option<crate::Span>,
+}
+
 /// Fetches what the files ask for, backend by backend; the result is keyed `backend.key`.
 pub(crate) fn fetch_all(
-    wanted: &IndexMap<String, BTreeSet<String>>,
+    wanted: &IndexMap<String, Wanted>,
     backends: &IndexMap<String, (Option<crate::Span>, SecretBackend)>,
 ) -> Result<HashMap<String, String>, Vec<ConfigError>> {
     let mut values = HashMap::new();
     let mut errors = Vec::new();
-    for (name, keys) in wanted {
-        match backends.get(name) {
-            None => errors.push(
-                ConfigError::new(format!(
-                    "the backend `{name}` of a secret is not configured under `secret`"
-                ))
-                .suggest(nearest(name, backends.keys().map(String::as_str))),
-            ),
-            Some((span, backend)) => match backend.fetch(keys) {
-                Ok(found) => values.extend(found.into_iter().map(|(k, v)| (format!("{name}.{k}"), v))),
-                Err(e) => errors.push(e.at(*span).within(name.clone()).within("secret")),
-            },
+    for (name, Wanted { keys, span: place }) in wanted {
+        let found = match backends.get(name) {
+            None => Err(ConfigError::new(format!(
+                "the backend `{name}` of a secret is not configured under `secret`"
+            ))
+            .suggest(nearest(name, backends.keys().map(String::as_str)))),
+            Some((span, backend)) => backend.fetch(keys).map_err(|e| {
+                e.related("its backend is here", *span)
+                    .within(name.clone())
+                    .within("secret")
+            }),
+        };
+        match found {
+            Ok(found) => values.extend(found.into_iter().map(|(k, v)| (format!("{name}.{k}"), v))),
+            Err(e) => errors.push(e.at(*place)),
         }
     }
     if errors.is_empty() { Ok(values) } else { Err(errors) }
