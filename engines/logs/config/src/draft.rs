@@ -10,6 +10,7 @@ use crate::schema::{
     ApiOptions, ComponentId, ComponentSpec, Config, Globals, GraphOptions, Healthchecks, InputSpec, LogSchema, Role,
     SchemaOptions, SinkOptions, Telemetry, TestSpec, WildcardMatching,
 };
+use crate::secrets::Backends;
 use crate::{ConfigError, DEFAULT_DATA_DIR, Key, Node, NodeValue, SecretBackend, decode, decode_all, nearest};
 
 /// The keys of the top level that are not components.
@@ -174,7 +175,7 @@ impl Draft {
     }
 
     /// The backends of secrets, for the files to be read again with the secrets in place.
-    pub(crate) fn backends(&self) -> Result<IndexMap<String, (Option<crate::Span>, SecretBackend)>, Vec<ConfigError>> {
+    pub(crate) fn backends(&self) -> Result<Backends, Vec<ConfigError>> {
         let mut backends = IndexMap::new();
         let mut errors = Vec::new();
         for (name, (key, node)) in &self.secret {

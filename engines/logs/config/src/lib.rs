@@ -29,7 +29,7 @@ pub use load::{
     ConfigPath, DEFAULT_DATA_DIR, DEFAULT_PATH, Interpolation, LoadFailed, LoadOptions, Loaded, load, load_text,
 };
 pub use node::{FileId, Key, Node, NodeValue, Span};
-pub use resolve::{Edge, Graph, OutputId, resolve, resolve_for_tests};
+pub use resolve::{Edge, Graph, OutputId, OutputsOf, resolve, resolve_for_tests};
 pub use schema::{
     ApiOptions, ComponentId, ComponentSpec, Config, Globals, GraphOptions, Healthchecks, InputSpec, LogSchema,
     MetricSetExpiration, Role, SchemaOptions, SinkOptions, Telemetry, TelemetryTags, TestInput, TestInputKind,

@@ -86,6 +86,9 @@ impl Graph {
     }
 }
 
+/// Tells the outputs of a source or transform: `None` is the unnamed one.
+pub type OutputsOf<'a> = dyn Fn(&ComponentSpec) -> Result<Vec<Option<String>>, ConfigError> + 'a;
+
 /// Connects the components of a configuration that shall run.
 ///
 /// `outputs_of` tells the outputs of a source or transform: `None` is the unnamed one.
@@ -93,10 +96,7 @@ impl Graph {
 /// # Errors
 /// Everything that is wrong: no sources or sinks, names with dots, names that stand twice, missing, unknown and doubled
 /// inputs, cycles, outputs of tests that do not exist, and what `outputs_of` says.
-pub fn resolve(
-    config: &Config,
-    outputs_of: &dyn Fn(&ComponentSpec) -> Result<Vec<Option<String>>, ConfigError>,
-) -> Result<Graph, Vec<ConfigError>> {
+pub fn resolve(config: &Config, outputs_of: &OutputsOf<'_>) -> Result<Graph, Vec<ConfigError>> {
     let mut resolver = Resolver::new(config);
     resolver.check_names();
     resolver.check_shape();
@@ -112,10 +112,7 @@ pub fn resolve(
 ///
 /// # Errors
 /// Names with dots, names that stand twice, cycles, outputs of tests that do not exist, and what `outputs_of` says.
-pub fn resolve_for_tests(
-    config: &Config,
-    outputs_of: &dyn Fn(&ComponentSpec) -> Result<Vec<Option<String>>, ConfigError>,
-) -> Result<Graph, Vec<ConfigError>> {
+pub fn resolve_for_tests(config: &Config, outputs_of: &OutputsOf<'_>) -> Result<Graph, Vec<ConfigError>> {
     let mut resolver = Resolver::new(config);
     resolver.check_names();
     resolver.find_outputs(outputs_of);
@@ -187,7 +184,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn find_outputs(&mut self, outputs_of: &dyn Fn(&ComponentSpec) -> Result<Vec<Option<String>>, ConfigError>) {
+    fn find_outputs(&mut self, outputs_of: &OutputsOf<'_>) {
         for spec in self.config.sources.values().chain(self.config.transforms.values()) {
             let ports = match outputs_of(spec) {
                 Ok(ports) => ports,

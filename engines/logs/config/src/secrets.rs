@@ -292,6 +292,9 @@ fn converse(child: &mut Child, query: Vec<u8>, timeout: Duration) -> Result<Vec<
     }
 }
 
+/// The backends by name, with the places of their names.
+pub(crate) type Backends = IndexMap<String, (Option<crate::Span>, SecretBackend)>;
+
 /// What is asked of a backend, and where first.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
@@ -302,7 +305,7 @@ pub(crate) struct Wanted {
 /// Fetches what the files ask for, backend by backend; the result is keyed `backend.key`.
 pub(crate) fn fetch_all(
     wanted: &IndexMap<String, Wanted>,
-    backends: &IndexMap<String, (Option<crate::Span>, SecretBackend)>,
+    backends: &Backends,
 ) -> Result<HashMap<String, String>, Vec<ConfigError>> {
     let mut values = HashMap::new();
     let mut errors = Vec::new();

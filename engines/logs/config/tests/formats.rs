@@ -22,7 +22,7 @@ fn refused(text: &str, format: Format) -> ConfigError {
     }
 }
 
-fn at<'a>(text: &'a str, span: Option<Span>) -> &'a str {
+fn at(text: &str, span: Option<Span>) -> &str {
     let span = span.expect("a place");
     &text[span.start as usize..span.end as usize]
 }

@@ -43,11 +43,14 @@ fn generated_examples() {
     below(&repository.join("website/generated/example-configs"), &mut files);
     assert!(files.len() >= 252, "{}", files.len());
     for file in files {
-        if file.ends_with("splunk_hec_logs/advanced.yaml") {
-            // It names a secret and no backend; Vector refuses it as it stands, too.
+        if std::fs::read_to_string(&file).unwrap().contains("SECRET[") {
+            // Those that name a secret name no backend: Vector refuses them as they stand, too.
             let failed = load(&[ConfigPath::File(file, None)], &LoadOptions::default()).unwrap_err();
             assert_eq!(failed.errors.len(), 1);
-            assert!(failed.to_string().contains("backend `splunk_secrets`"), "{failed}");
+            assert!(
+                failed.to_string().contains("is not configured under `secret`"),
+                "{failed}"
+            );
             continue;
         }
         let config = read(&[ConfigPath::File(file.clone(), None)]).config;
