@@ -15,6 +15,7 @@ mod basics;
 mod cli;
 mod config;
 mod direct;
+mod firsts;
 mod harness;
 mod input;
 mod lifecycle;
