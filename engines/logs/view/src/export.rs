@@ -38,7 +38,11 @@ pub(crate) fn to_json(value: &FieldValue<'_>) -> Value {
 
 /// The fields of a row as one object.
 pub(crate) fn fields_json(parsed: &crate::Parsed<'_>) -> Map<String, Value> {
-    parsed.fields.iter().map(|field| (field.name.to_string(), to_json(&field.value))).collect()
+    parsed
+        .fields
+        .iter()
+        .map(|field| (field.name.to_string(), to_json(&field.value)))
+        .collect()
 }
 
 /// The message of a row.

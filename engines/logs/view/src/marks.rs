@@ -77,10 +77,17 @@ impl Marks {
             reason: reason.to_owned(),
         };
         let value: Value = serde_json::from_str(&text).map_err(|error| bad(&error.to_string()))?;
-        let list = value.get("marks").and_then(Value::as_array).ok_or_else(|| bad("it has no list `marks`"))?;
+        let list = value
+            .get("marks")
+            .and_then(Value::as_array)
+            .ok_or_else(|| bad("it has no list `marks`"))?;
         let mut map = BTreeMap::new();
         for item in list.iter().take(MAX_MARKS) {
-            let number = |name: &str| item.get(name).and_then(Value::as_u64).ok_or_else(|| bad(&format!("a mark has no number `{name}`")));
+            let number = |name: &str| {
+                item.get(name)
+                    .and_then(Value::as_u64)
+                    .ok_or_else(|| bad(&format!("a mark has no number `{name}`")))
+            };
             let text = |name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned);
             let key = MarkKey {
                 device: number("device")?,
@@ -151,7 +158,10 @@ impl Marks {
         mark.tags.sort();
         mark.tags.dedup();
         mark.tags.truncate(TAGS);
-        mark.comment = mark.comment.filter(|c| !c.is_empty()).map(|c| clip(&c, TEXT).to_owned());
+        mark.comment = mark
+            .comment
+            .filter(|c| !c.is_empty())
+            .map(|c| clip(&c, TEXT).to_owned());
         if !mark.is_empty() {
             self.map.insert(key, mark);
         }
@@ -183,14 +193,19 @@ impl View {
             device: key.device,
             inode: key.inode,
         };
-        let Some(source) = self.shared().sources().iter().find(|s| s.identity() == own).cloned() else { return Ok(None) };
+        let Some(source) = self.shared().sources().iter().find(|s| s.identity() == own).cloned() else {
+            return Ok(None);
+        };
         let index = source.index();
         let block = key.offset >> BLOCK_SHIFT;
         if block >= index.blocks {
             return Ok(None);
         }
         let lines = self.shared().lines(&source, &index, block)?;
-        let found = lines.list.iter().position(|line| lines.offset + u64::from(line.start) == key.offset);
+        let found = lines
+            .list
+            .iter()
+            .position(|line| lines.offset + u64::from(line.start) == key.offset);
         Ok(found.map(|line| Pos {
             source: source.id,
             generation: index.generation,
@@ -208,7 +223,9 @@ impl View {
             let Some(pos) = self.marked(key)? else { continue };
             let there = place(pos)?;
             let beyond = if forward { there > here } else { there < here };
-            let nearer = best.as_ref().is_none_or(|(other, _)| if forward { there < *other } else { there > *other });
+            let nearer = best
+                .as_ref()
+                .is_none_or(|(other, _)| if forward { there < *other } else { there > *other });
             if beyond && nearer {
                 best = Some((there, pos));
             }

@@ -22,7 +22,11 @@ pub fn pretty(line: &str) -> Vec<String> {
     let (pairs, _) = text::pairs(line, 0, &mut |_, _, _| true);
     if pairs > 2 && pairs > words && !line.trim_start().starts_with(['{', '[', '<']) {
         text::pairs(line, 0, &mut |key, value, _| {
-            let mut parts = text::unescape(value).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
+            let mut parts = text::unescape(value)
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+                .into_iter();
             out.push(format!("{key} = {}", parts.next().unwrap_or_default()));
             out.extend(parts.map(|part| format!("    {part}")));
             out.len() < MAX_PRETTY
@@ -41,7 +45,13 @@ pub fn pretty(line: &str) -> Vec<String> {
             return out;
         }
     }
-    out.extend(line.replace("\\n", "\n").replace("\\t", "\t").lines().take(MAX_PRETTY).map(str::to_owned));
+    out.extend(
+        line.replace("\\n", "\n")
+            .replace("\\t", "\t")
+            .lines()
+            .take(MAX_PRETTY)
+            .map(str::to_owned),
+    );
     out
 }
 
@@ -69,7 +79,9 @@ fn json(text: &str) -> Option<Vec<String>> {
                     } else {
                         quoted = c != '"';
                     }
-                    continue;
+                    if quoted {
+                        continue;
+                    }
                 }
                 '"' => {
                     quoted = true;
@@ -140,7 +152,10 @@ fn xml(text: &str) -> Option<Vec<String>> {
         let after = &rest[end..];
         let name = tag[1..tag.len() - 1].split_whitespace().next().unwrap_or("");
         let close = format!("</{name}>");
-        if !closing && !alone && let Some(inner) = after.find('<').filter(|n| after[*n..].starts_with(&close) && *n < 80) {
+        if !closing
+            && !alone
+            && let Some(inner) = after.find('<').filter(|n| after[*n..].starts_with(&close) && *n < 80)
+        {
             out.push(format!("{}{tag}{}{close}", "  ".repeat(depth.min(64)), &after[..inner]));
             at += end + inner + close.len();
             continue;
@@ -231,11 +246,31 @@ mod tests {
 
     #[test]
     fn structures_are_laid_out() {
-        assert_eq!(pretty(r#"x {"b":1,"a":[1,{"c":"},"}],"e":{}} y"#), [
-            "x", "{", "  \"b\": 1,", "  \"a\": [", "    1,", "    {", "      \"c\": \"},\"", "    }", "  ],", "  \"e\": {}", "}", "y"
-        ]);
-        assert_eq!(pretty("<a><b>1</b><c x=\"1\"/></a>"), ["<a>", "  <b>1</b>", "  <c x=\"1\"/>", "</a>"]);
-        assert_eq!(pretty("a=1 b=\"two\\nlines\" c=3"), ["a = 1", "b = two", "    lines", "c = 3"]);
+        assert_eq!(
+            pretty(r#"x {"b":1,"a":[1,{"c":"},"}],"e":{}} y"#),
+            [
+                "x",
+                "{",
+                "  \"b\": 1,",
+                "  \"a\": [",
+                "    1,",
+                "    {",
+                "      \"c\": \"},\"",
+                "    }",
+                "  ],",
+                "  \"e\": {}",
+                "}",
+                "y"
+            ]
+        );
+        assert_eq!(
+            pretty("<a><b>1</b><c x=\"1\"/></a>"),
+            ["<a>", "  <b>1</b>", "  <c x=\"1\"/>", "</a>"]
+        );
+        assert_eq!(
+            pretty("a=1 b=\"two\\nlines\" c=3"),
+            ["a = 1", "b = two", "    lines", "c = 3"]
+        );
         assert_eq!(pretty("one\\ntwo"), ["one", "two"]);
         assert_eq!(relative(Timestamp(90_000_000_000), Timestamp(0)), "+1m30s");
     }

@@ -40,7 +40,11 @@ impl Table {
             other => json!(other.to_string()),
         };
         let row = |row: &Vec<Value>| {
-            let members = self.columns.iter().zip(row).map(|(name, value)| (name.clone(), cell(value)));
+            let members = self
+                .columns
+                .iter()
+                .zip(row)
+                .map(|(name, value)| (name.clone(), cell(value)));
             serde_json::Value::Object(members.collect::<Map<_, _>>())
         };
         self.rows.iter().map(row).collect()
@@ -148,40 +152,61 @@ impl View {
     /// statement does not name are not loaded. The entries are copied into a temporary database on disk, up to the limits.
     pub fn sql(&self, statement: &str, limits: SqlLimits, cancelled: &dyn Fn() -> bool) -> Result<Table> {
         let wrong = |error: rusqlite::Error| Error::Sql(error.to_string());
-        let first = statement.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
+        let first = statement
+            .trim_start()
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .next()
+            .unwrap_or("");
         if !["select", "with", "values", "explain"].contains(&first.to_ascii_lowercase().as_str()) {
-            return Err(Error::Sql("only statements that read are run: select, with, values, explain".to_owned()));
+            return Err(Error::Sql(
+                "only statements that read are run: select, with, values, explain".to_owned(),
+            ));
         }
         let until = Instant::now() + limits.time;
         // The empty name is a private database in a temporary file, which SQLite deletes.
         let mut database = Connection::open("").map_err(wrong)?;
-        database.execute_batch("pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16384").map_err(wrong)?;
+        database
+            .execute_batch("pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16384")
+            .map_err(wrong)?;
         let fields = self.sql_fields(statement)?;
-        let list: String = fields.iter().map(|name| format!(", \"{}\"", name.replace('"', "\"\""))).collect();
-        let table = format!("create table log (line integer, time text, level text, source text, body text, fields text{list})");
+        let list: String = fields
+            .iter()
+            .map(|name| format!(", \"{}\"", name.replace('"', "\"\"")))
+            .collect();
+        let table = format!(
+            "create table log (line integer, time text, level text, source text, body text, fields text{list})"
+        );
         database.execute_batch(&table).map_err(wrong)?;
-        let loaded = self.sql_load(&mut database, statement, &fields, limits.rows, &|| cancelled() || Instant::now() > until);
+        let loaded = self.sql_load(&mut database, statement, &fields, limits.rows, &|| {
+            cancelled() || Instant::now() > until
+        });
         let more = match loaded {
             Ok(more) => more,
-            Err(Error::Cancelled) if !cancelled() => return Err(Error::Sql(format!("loading took longer than {:?}", limits.time))),
+            Err(Error::Cancelled) if !cancelled() => {
+                return Err(Error::Sql(format!("loading took longer than {:?}", limits.time)));
+            }
             Err(error) => return Err(error),
         };
         database.execute_batch("pragma query_only = on").map_err(wrong)?;
         let handle = database.get_interrupt_handle();
         let (done, ended) = std::sync::mpsc::channel::<()>();
         let left = until.saturating_duration_since(Instant::now());
-        let guard = std::thread::Builder::new().name("logs-sql-limit".to_owned()).spawn(move || {
-            if ended.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                handle.interrupt();
-            }
-        });
+        let guard = std::thread::Builder::new()
+            .name("logs-sql-limit".to_owned())
+            .spawn(move || {
+                if ended.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    handle.interrupt();
+                }
+            });
         let result = run(&database, statement, limits.results);
         drop(done);
         if let Ok(guard) = guard {
             let _ = guard.join();
         }
         let mut table = result.map_err(|error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::OperationInterrupted) => Error::Sql(format!("it took longer than {:?}", limits.time)),
+            Some(rusqlite::ErrorCode::OperationInterrupted) => {
+                Error::Sql(format!("it took longer than {:?}", limits.time))
+            }
             _ => wrong(error),
         })?;
         if more {
@@ -202,7 +227,11 @@ impl View {
             let name = column.name.to_lowercase();
             let meant = all || lower.contains(&name);
             // SQLite takes names in either case for the same.
-            if meant && !fixed.contains(&name.as_str()) && !seen.iter().any(|s| s.to_lowercase() == name) && seen.len() < 500 {
+            if meant
+                && !fixed.contains(&name.as_str())
+                && !seen.iter().any(|s| s.to_lowercase() == name)
+                && seen.len() < 500
+            {
                 seen.push(column.name);
             }
         }
@@ -227,7 +256,9 @@ impl View {
         let mut more = false;
         {
             let marks = vec!["?"; fields.len() + 6].join(",");
-            let mut insert = transaction.prepare(&format!("insert into log values ({marks})")).map_err(wrong)?;
+            let mut insert = transaction
+                .prepare(&format!("insert into log values ({marks})"))
+                .map_err(wrong)?;
             let mut count = 0;
             self.each(cancelled, &mut |row| {
                 if row.continues {
@@ -239,7 +270,11 @@ impl View {
                 }
                 count += 1;
                 let text = row.text();
-                let parsed = if with_body || with_fields || !fields.is_empty() { row.parse(&text) } else { Default::default() };
+                let parsed = if with_body || with_fields || !fields.is_empty() {
+                    row.parse(&text)
+                } else {
+                    Default::default()
+                };
                 let text_of = |text: String| rusqlite::types::Value::Text(text);
                 let null = rusqlite::types::Value::Null;
                 let mut values = Vec::with_capacity(fields.len() + 6);
@@ -247,8 +282,16 @@ impl View {
                 values.push(row.time.map_or(null.clone(), |at| text_of(at.to_string())));
                 values.push(row.level.map_or(null.clone(), |level| text_of(level.name().to_owned())));
                 values.push(text_of(names.get(&row.pos.source).cloned().unwrap_or_default()));
-                values.push(if with_body { text_of(body(&parsed, &text).to_owned()) } else { null.clone() });
-                values.push(if with_fields { text_of(serde_json::Value::Object(fields_json(&parsed)).to_string()) } else { null.clone() });
+                values.push(if with_body {
+                    text_of(body(&parsed, &text).to_owned())
+                } else {
+                    null.clone()
+                });
+                values.push(if with_fields {
+                    text_of(serde_json::Value::Object(fields_json(&parsed)).to_string())
+                } else {
+                    null.clone()
+                });
                 values.extend(fields.iter().map(|name| parsed.get(name).map_or(null.clone(), to_sql)));
                 insert.execute(params_from_iter(values)).map_err(wrong)?;
                 Ok(true)
@@ -270,7 +313,9 @@ fn to_sql(value: &FieldValue<'_>) -> rusqlite::types::Value {
         FieldValue::Duration(value) => Sql::Real(value.as_secs_f64()),
         FieldValue::Str(value) => Sql::Text(value.to_string()),
         FieldValue::Other(qd_core::Value::Int(value)) => Sql::Integer(*value),
-        FieldValue::Other(qd_core::Value::Uint(value)) => i64::try_from(*value).map_or(Sql::Real(*value as f64), Sql::Integer),
+        FieldValue::Other(qd_core::Value::Uint(value)) => {
+            i64::try_from(*value).map_or(Sql::Real(*value as f64), Sql::Integer)
+        }
         FieldValue::Other(qd_core::Value::Float(value)) => Sql::Real(*value),
         FieldValue::Other(qd_core::Value::Null) => Sql::Null,
         FieldValue::Other(value) => Sql::Text(value.to_string()),

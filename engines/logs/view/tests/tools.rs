@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use qd_core::{Now, Timestamp, Value};
-use qd_logs_view::{Aggregate, Anchor, Error, ExportFormat, FilterKind, Format, Marks, Options, SqlLimits, View, columns};
+use qd_logs_view::{
+    Aggregate, Anchor, Error, ExportFormat, FilterKind, Format, Marks, Options, SqlLimits, View, columns,
+};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -28,7 +30,11 @@ fn json(lines: u64) -> String {
     let line = |n: u64| {
         let at = Timestamp(1_793_491_200_000_000_000 + n as i64 * 1_000_000_000);
         let level = if n % 5 == 0 { "error" } else { "info" };
-        format!("{{\"timestamp\":\"{at}\",\"level\":\"{level}\",\"svc\":\"s{}\",\"message\":\"m \\\"{n}\\\"\",\"http\":{{\"ms\":{}}}}}\n", n % 3, n % 100)
+        format!(
+            "{{\"timestamp\":\"{at}\",\"level\":\"{level}\",\"svc\":\"s{}\",\"message\":\"m \\\"{n}\\\"\",\"http\":{{\"ms\":{}}}}}\n",
+            n % 3,
+            n % 100
+        )
     };
     (0..lines).map(line).collect()
 }
@@ -50,7 +56,10 @@ fn counts_by_field_and_time() {
         ..Aggregate::default()
     };
     let table = view.aggregate(&by_time, &|| false).unwrap();
-    assert_eq!(table.rows.iter().map(|r| r[1].clone()).collect::<Vec<_>>(), vec![Value::Uint(300); 3]);
+    assert_eq!(
+        table.rows.iter().map(|r| r[1].clone()).collect::<Vec<_>>(),
+        vec![Value::Uint(300); 3]
+    );
     assert_eq!(table.json()[0]["time"], "2026-11-01T00:00:00Z");
 }
 
@@ -59,18 +68,37 @@ fn sql_reads_and_only_reads() {
     let dir = tempfile::tempdir().unwrap();
     let view = view(&dir, "a.log", &json(1_000), Vec::new());
     let sql = |text: &str| view.sql(text, SqlLimits::default(), &|| false);
-    let table = sql("select svc, count(*) n, sum(\"http.ms\") ms from log where level = 'error' group by svc order by svc").unwrap();
+    let table =
+        sql("select svc, count(*) n, sum(\"http.ms\") ms from log where level = 'error' group by svc order by svc")
+            .unwrap();
     assert_eq!(table.columns, ["svc", "n", "ms"]);
     let expected: Vec<Vec<Value>> = (0..3u64)
         .map(|s| {
             let own: Vec<u64> = (0..1_000).filter(|n| n % 5 == 0 && n % 3 == s).collect();
-            vec![format!("s{s}").into(), Value::Int(own.len() as i64), Value::Int(own.iter().map(|n| (n % 100) as i64).sum())]
+            vec![
+                format!("s{s}").into(),
+                Value::Int(own.len() as i64),
+                Value::Int(own.iter().map(|n| (n % 100) as i64).sum()),
+            ]
         })
         .collect();
     assert_eq!(table.rows, expected);
     let one = sql("select line, time, body, json_extract(fields, '$.svc') from log limit 1 offset 4").unwrap();
-    assert_eq!(one.rows[0], [Value::Int(5), "2026-11-01T00:00:04Z".into(), "m \"4\"".into(), "s1".into()]);
-    for bad in ["drop table log", "attach '/tmp/x' as y", "select nothing from nowhere", "pragma user_version = 1"] {
+    assert_eq!(
+        one.rows[0],
+        [
+            Value::Int(5),
+            "2026-11-01T00:00:04Z".into(),
+            "m \"4\"".into(),
+            "s1".into()
+        ]
+    );
+    for bad in [
+        "drop table log",
+        "attach '/tmp/x' as y",
+        "select nothing from nowhere",
+        "pragma user_version = 1",
+    ] {
         assert!(matches!(sql(bad), Err(Error::Sql(_))), "{bad}");
     }
     let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n, log";
@@ -78,7 +106,12 @@ fn sql_reads_and_only_reads() {
         time: Duration::from_millis(300),
         ..SqlLimits::default()
     };
-    assert!(view.sql(endless, short, &|| false).unwrap_err().to_string().contains("longer"));
+    assert!(
+        view.sql(endless, short, &|| false)
+            .unwrap_err()
+            .to_string()
+            .contains("longer")
+    );
     let few = SqlLimits {
         rows: 10,
         ..SqlLimits::default()
@@ -106,7 +139,8 @@ fn what_passes_is_exported() {
     let dir = tempfile::tempdir().unwrap();
     let text = json(2_000);
     let view = view(&dir, "a.log", &text, Vec::new());
-    view.filter(FilterKind::In, "svc:s1 level:error", &Now::utc(Timestamp(0))).unwrap();
+    view.filter(FilterKind::In, "svc:s1 level:error", &Now::utc(Timestamp(0)))
+        .unwrap();
     assert!(view.wait_until(LONG, |s| s.filtered));
     let export = |format| {
         let sink = Sink::default();
@@ -114,14 +148,23 @@ fn what_passes_is_exported() {
         let text = String::from_utf8(sink.0.lock().clone()).unwrap();
         (count, text)
     };
-    let wanted: String = text.split_inclusive('\n').filter(|l| l.contains("\"s1\"") && l.contains("error")).collect();
+    let wanted: String = text
+        .split_inclusive('\n')
+        .filter(|l| l.contains("\"s1\"") && l.contains("error"))
+        .collect();
     let lines = wanted.lines().count() as u64;
     assert_eq!(export(ExportFormat::Raw), (lines, wanted));
     let (count, text) = export(ExportFormat::JsonLines);
     let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!((count, &first["body"], &first["fields"]["http.ms"]), (lines, &"m \"10\"".into(), &10.into()));
+    assert_eq!(
+        (count, &first["body"], &first["fields"]["http.ms"]),
+        (lines, &"m \"10\"".into(), &10.into())
+    );
     let (_, text) = export(ExportFormat::Csv);
-    assert!(text.lines().nth(1).unwrap().ends_with(",11,\"m \"\"10\"\"\""), "{text:.200}");
+    assert!(
+        text.lines().nth(1).unwrap().ends_with(",11,\"m \"\"10\"\"\""),
+        "{text:.200}"
+    );
 }
 
 #[test]
@@ -143,11 +186,17 @@ fn marks_are_kept_by_file_and_place() {
     let mut again = Marks::load(state.path()).unwrap();
     assert_eq!(again.iter().count(), 2);
     let (key, mark) = again.iter().next().map(|(k, m)| (k, m.clone())).unwrap();
-    assert_eq!((mark.tags.as_slice(), mark.comment.as_deref()), (&["a".to_owned(), "b".to_owned()][..], Some("why")));
+    assert_eq!(
+        (mark.tags.as_slice(), mark.comment.as_deref()),
+        (&["a".to_owned(), "b".to_owned()][..], Some("why"))
+    );
     let start = view.start().unwrap().unwrap();
     let first = view.next_mark(&again, start, true).unwrap().unwrap();
     let second = view.next_mark(&again, first, true).unwrap().unwrap();
-    assert_eq!((view.row_of(first).unwrap(), view.row_of(second).unwrap()), (Some(100), Some(2_500)));
+    assert_eq!(
+        (view.row_of(first).unwrap(), view.row_of(second).unwrap()),
+        (Some(100), Some(2_500))
+    );
     assert_eq!(view.next_mark(&again, second, true).unwrap(), None);
     assert_eq!(view.next_mark(&again, second, false).unwrap(), Some(first));
     again.edit(key, "", |mark| *mark = Default::default());
@@ -160,30 +209,124 @@ fn marks_are_kept_by_file_and_place() {
 fn formats_are_recognised_and_their_fields_read() {
     let dir = tempfile::tempdir().unwrap();
     let cases: [(&str, &str, &str, &str); 21] = [
-        ("access", r#"::1 - bob [01/Nov/2026:00:00:00 +0000] "GET /a?b=1 HTTP/1.1" 404 12 "-" "x y""#, "status=404 path=/a query=b=1 user=bob agent=x y", "warn"),
-        ("json", r#"{"ts":1793491200.5,"level":"warn","msg":"hi","a":{"b":[1]}}"#, "a.b=[1]", "warn"),
-        ("docker", r#"{"log":"hi\n","stream":"stdout","time":"2026-11-01T00:00:00Z"}"#, "stream=stdout", ""),
-        ("journald", r#"{"__REALTIME_TIMESTAMP":"1793491200000000","PRIORITY":"3","MESSAGE":"hi"}"#, "PRIORITY=3", "error"),
-        ("logfmt", r#"ts=2026-11-01T00:00:00Z level=warn msg="hi there" dur=479ms n=5"#, "n=5 dur=479ms", "warn"),
-        ("syslog", "<38>Nov  1 00:00:00 web-06 sudo[23491]: hi", "host=web-06 program=sudo pid=23491", "info"),
-        ("syslog", "<165>1 2026-11-01T00:00:00.003Z host.a app 12 ID47 [x@1 k=\"v w\"] hi", "program=app msgid=ID47 x@1.k=v w", "info"),
+        (
+            "access",
+            r#"::1 - bob [01/Nov/2026:00:00:00 +0000] "GET /a?b=1 HTTP/1.1" 404 12 "-" "x y""#,
+            "status=404 path=/a query=b=1 user=bob agent=x y",
+            "warn",
+        ),
+        (
+            "json",
+            r#"{"ts":1793491200.5,"level":"warn","msg":"hi","a":{"b":[1]}}"#,
+            "a.b=[1]",
+            "warn",
+        ),
+        (
+            "docker",
+            r#"{"log":"hi\n","stream":"stdout","time":"2026-11-01T00:00:00Z"}"#,
+            "stream=stdout",
+            "",
+        ),
+        (
+            "journald",
+            r#"{"__REALTIME_TIMESTAMP":"1793491200000000","PRIORITY":"3","MESSAGE":"hi"}"#,
+            "PRIORITY=3",
+            "error",
+        ),
+        (
+            "logfmt",
+            r#"ts=2026-11-01T00:00:00Z level=warn msg="hi there" dur=479ms n=5"#,
+            "n=5 dur=479ms",
+            "warn",
+        ),
+        (
+            "syslog",
+            "<38>Nov  1 00:00:00 web-06 sudo[23491]: hi",
+            "host=web-06 program=sudo pid=23491",
+            "info",
+        ),
+        (
+            "syslog",
+            "<165>1 2026-11-01T00:00:00.003Z host.a app 12 ID47 [x@1 k=\"v w\"] hi",
+            "program=app msgid=ID47 x@1.k=v w",
+            "info",
+        ),
         ("syslog", "Nov  1 00:00:00 web app: hi", "host=web program=app", ""),
-        ("syslog", "2026-11-01T00:00:00.123456+00:00 web kernel: hi", "program=kernel", ""),
-        ("klog", "E1101 00:00:00.123456    1234 main.go:12] hi", "tid=1234 file=main.go line=12", "error"),
-        ("nginx_error", "2026/11/01 00:00:00 [crit] 12#34: *5 hi", "pid=12 connection=5", "fatal"),
-        ("apache_error", "[Sun Nov 01 00:00:00.123 2026] [core:error] [pid 12:tid 3] [client 1.2.3.4:5] hi", "module=core client=1.2.3.4:5", "error"),
-        ("log4j", "2026-11-01 00:00:00,123 WARN  [main] c.a.Service - hi", "thread=main logger=c.a.Service", "warn"),
-        ("python", "2026-11-01 00:00:00,123 - root - ERROR - hi", "logger=root", "error"),
-        ("rails", "W, [2026-11-01T00:00:00.123456 #99]  WARN -- : hi", "pid=99", "warn"),
-        ("cri", "2026-11-01T00:00:00.123456789Z stderr F hi", "stream=stderr tag=F", ""),
-        ("cef", "Nov  1 00:00:00 fw CEF:0|V|P|1.0|100|hi|8|src=1.2.3.4 msg=a b c dst=5", "vendor=V src=1.2.3.4 msg=a b c dst=5", "error"),
-        ("tracing", "2026-11-01T00:00:00.123456Z  INFO vector::app: hi", "target=vector::app", "info"),
+        (
+            "syslog",
+            "2026-11-01T00:00:00.123456+00:00 web kernel: hi",
+            "program=kernel",
+            "",
+        ),
+        (
+            "klog",
+            "E1101 00:00:00.123456    1234 main.go:12] hi",
+            "tid=1234 file=main.go line=12",
+            "error",
+        ),
+        (
+            "nginx_error",
+            "2026/11/01 00:00:00 [crit] 12#34: *5 hi",
+            "pid=12 connection=5",
+            "fatal",
+        ),
+        (
+            "apache_error",
+            "[Sun Nov 01 00:00:00.123 2026] [core:error] [pid 12:tid 3] [client 1.2.3.4:5] hi",
+            "module=core client=1.2.3.4:5",
+            "error",
+        ),
+        (
+            "log4j",
+            "2026-11-01 00:00:00,123 WARN  [main] c.a.Service - hi",
+            "thread=main logger=c.a.Service",
+            "warn",
+        ),
+        (
+            "python",
+            "2026-11-01 00:00:00,123 - root - ERROR - hi",
+            "logger=root",
+            "error",
+        ),
+        (
+            "rails",
+            "W, [2026-11-01T00:00:00.123456 #99]  WARN -- : hi",
+            "pid=99",
+            "warn",
+        ),
+        (
+            "cri",
+            "2026-11-01T00:00:00.123456789Z stderr F hi",
+            "stream=stderr tag=F",
+            "",
+        ),
+        (
+            "cef",
+            "Nov  1 00:00:00 fw CEF:0|V|P|1.0|100|hi|8|src=1.2.3.4 msg=a b c dst=5",
+            "vendor=V src=1.2.3.4 msg=a b c dst=5",
+            "error",
+        ),
+        (
+            "tracing",
+            "2026-11-01T00:00:00.123456Z  INFO vector::app: hi",
+            "target=vector::app",
+            "info",
+        ),
         ("journal_export", "__CURSOR=s=1;i=2;b=3;m=4;t=651c3a1a1c000;x=5", "", ""),
         ("generic", "2026-11-01 00:00:00 something ERROR happened", "", "error"),
-        ("mine", "at 2026-11-01T00:00:00Z lvl E what hi who me", "who=me", "error"),
+        (
+            "mine",
+            "at 2026-11-01T00:00:00Z lvl E what hi who me",
+            "who=me",
+            "error",
+        ),
     ];
     for (n, (name, line, fields, level)) in cases.iter().enumerate() {
-        let user = Format::user("mine", r"^at (?<time>\S+) lvl (?<level>\w) what (?<body>\w+) who (?<who>\w+)$").unwrap();
+        let user = Format::user(
+            "mine",
+            r"^at (?<time>\S+) lvl (?<level>\w) what (?<body>\w+) who (?<who>\w+)$",
+        )
+        .unwrap();
         let view = view(&dir, &format!("{n}.log"), &format!("{line}\n{line}\n"), vec![user]);
         assert_eq!(view.snapshot().sources[0].formats, [*name], "{line}");
         let row = view.rows(Anchor::Start, 0, 1).unwrap().rows.remove(0);
@@ -191,18 +334,33 @@ fn formats_are_recognised_and_their_fields_read() {
         assert_eq!(row.level.map_or("", |l| l.name()), *level, "{line}");
         let text = row.text();
         let parsed = row.parse(&text);
-        let shown: Vec<String> = parsed.fields.iter().map(|f| format!("{}={}", f.name, f.value.as_ref())).collect();
+        let shown: Vec<String> = parsed
+            .fields
+            .iter()
+            .map(|f| format!("{}={}", f.name, f.value.as_ref()))
+            .collect();
         let all = format!(" {} ", shown.join(" "));
         let mut left = *fields;
         while let Some(name) = left.split('=').next().filter(|n| !n.is_empty()) {
-            let found = shown.iter().find(|f| left.starts_with(f.as_str())).unwrap_or_else(|| panic!("{name} of `{left}` in {all}"));
+            let found = shown
+                .iter()
+                .find(|f| left.starts_with(f.as_str()))
+                .unwrap_or_else(|| panic!("{name} of `{left}` in {all}"));
             left = left[found.len()..].trim_start();
         }
         for field in &parsed.fields {
             assert!(field.span.clone().is_none_or(|s| text.get(s).is_some()));
         }
         if !matches!(*name, "journal_export" | "generic" | "access" | "docker") {
-            assert_eq!(&text[parsed.body.clone()], if line.contains("\"hi there\"") { "hi there" } else { "hi" }, "{line}");
+            assert_eq!(
+                &text[parsed.body.clone()],
+                if line.contains("\"hi there\"") {
+                    "hi there"
+                } else {
+                    "hi"
+                },
+                "{line}"
+            );
         }
         assert!(name != &"json" || columns(&[row.clone()]).iter().any(|c| c.name == "a.b"));
     }

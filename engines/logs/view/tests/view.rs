@@ -286,7 +286,7 @@ fn stack_traces_belong_to_their_entry() {
     let rows = view.rows(Anchor::Start, 0, 4).unwrap().rows;
     assert!(rows[1].continues && rows[3].level == Some(Severity::Error) && rows[3].time == rows[0].time);
     view.set_level(None);
-    view.filter(FilterKind::In, "C.java:2", &Now::utc(Timestamp(T0)))
+    view.filter(FilterKind::In, "\"C.java:2\"", &Now::utc(Timestamp(T0)))
         .unwrap();
     assert!(view.wait_until(LONG, |s| s.filtered));
     assert_eq!(view.snapshot().rows, 500 * 4);

@@ -49,7 +49,7 @@ pub(crate) static BUILTIN: [Builtin; 24] = [
     ),
     Builtin::new(
         "rails",
-        2,
+        1,
         r"^(?P<letter>[DIWEFA]), \[(?P<time>[\d:T.-]+)(?: (?:#(?P<pid>\d+)))?\] +(?P<level>\w+) -- (?P<program>[^:]*): (?P<body>.*)$",
     ),
     Builtin::new(
