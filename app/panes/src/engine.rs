@@ -44,6 +44,12 @@ impl Factories {
     #[must_use]
     pub fn new(wake: Wake, tests: TestKinds) -> Self {
         let mut kinds: BTreeMap<&'static str, (&'static str, Make)> = BTreeMap::new();
+        #[cfg(feature = "logs")]
+        {
+            let make: Make =
+                Box::new(|_, wake, spec, size| Ok(Box::new(crate::logs::LogPane::open(wake, spec, size)?)));
+            kinds.insert("logs", ("log files and streams, followed, filtered and searched", make));
+        }
         if tests == TestKinds::Offered {
             let make: Make = Box::new(|supervisor, wake, spec, size| {
                 let source = SourceId::new(spec.name.as_deref().unwrap_or("test"));

@@ -3,6 +3,8 @@
 
 mod copy;
 mod engine;
+#[cfg(feature = "logs")]
+mod logs;
 mod terminal;
 
 use std::{os::fd::BorrowedFd, path::PathBuf};
