@@ -204,101 +204,21 @@ pub enum StreamCompression {
     Zstd,
 }
 
-/// Compresses what is written to a file. After [`StreamCompressor::flush`] all that was written can be read back from
-/// the bytes put out so far, even if nothing ever follows; after [`StreamCompressor::finish`] the next write begins a
-/// new member (gzip) or frame (zstd), which readers take as one text.
-pub struct StreamCompressor(Kind);
-
-enum Kind {
-    Plain,
-    Gzip(Option<GzEncoder<Vec<u8>>>),
-    Zstd(Option<zstd::stream::write::Encoder<'static, Vec<u8>>>),
-}
-
-impl std::fmt::Debug for StreamCompressor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            Kind::Plain => "StreamCompressor(none)",
-            Kind::Gzip(_) => "StreamCompressor(gzip)",
-            Kind::Zstd(_) => "StreamCompressor(zstd)",
-        })
-    }
-}
-
-impl StreamCompressor {
-    /// A compressor that has put out nothing yet.
-    pub fn new(compression: StreamCompression) -> StreamCompressor {
-        StreamCompressor(match compression {
-            StreamCompression::None => Kind::Plain,
-            StreamCompression::Gzip => Kind::Gzip(None),
-            StreamCompression::Zstd => Kind::Zstd(None),
-        })
-    }
-
-    /// Compresses `data` and appends what comes of it to `out`, which may be nothing yet.
+impl StreamCompression {
+    /// Appends `data` to `out` as the file should hold it: for gzip a whole member, for zstd a whole frame. Readers take
+    /// a file of many members as one text, and what a killed process leaves is cut at the end of a member by
+    /// [`crate::members::whole`]. Empty data are no member.
     ///
     /// # Errors
     /// What the compressor says; with memory at hand, nothing.
-    pub fn write(&mut self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-        match &mut self.0 {
-            Kind::Plain => out.extend_from_slice(data),
-            Kind::Gzip(e) => {
-                let e = e.get_or_insert_with(|| GzEncoder::new(Vec::new(), flate2::Compression::default()));
-                e.write_all(data)?;
-                out.append(e.get_mut());
-            }
-            Kind::Zstd(slot) => {
-                let e = match slot {
-                    Some(e) => e,
-                    None => slot.insert(zstd::stream::write::Encoder::new(Vec::new(), 0)?),
-                };
-                e.write_all(data)?;
-                out.append(e.get_mut());
-            }
+    pub fn append(self, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Puts out all that was written, so that it can be read back. Nothing if nothing was written since the last time.
-    ///
-    /// # Errors
-    /// What the compressor says; with memory at hand, nothing.
-    pub fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        match &mut self.0 {
-            Kind::Plain => {}
-            Kind::Gzip(e) => {
-                if let Some(e) = e {
-                    e.flush()?;
-                    out.append(e.get_mut());
-                }
-            }
-            Kind::Zstd(e) => {
-                if let Some(e) = e {
-                    e.flush()?;
-                    out.append(e.get_mut());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the member or frame, if one was begun.
-    ///
-    /// # Errors
-    /// What the compressor says; with memory at hand, nothing.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        match &mut self.0 {
-            Kind::Plain => {}
-            Kind::Gzip(e) => {
-                if let Some(e) = e.take() {
-                    out.append(&mut e.finish()?);
-                }
-            }
-            Kind::Zstd(e) => {
-                if let Some(e) = e.take() {
-                    out.append(&mut e.finish()?);
-                }
-            }
+        match self {
+            StreamCompression::None => out.extend_from_slice(data),
+            StreamCompression::Gzip => crate::members::gzip(data, out)?,
+            StreamCompression::Zstd => Compression::Zstd(CompressionLevel::Default).compress(data, out)?,
         }
         Ok(())
     }

@@ -11,10 +11,11 @@ pub mod confine;
 pub mod decode;
 pub mod encode;
 pub mod framing;
+pub mod members;
 pub mod native;
 pub mod template;
 
-pub use compression::{Compression, CompressionLevel, StreamCompression, StreamCompressor};
+pub use compression::{Compression, CompressionLevel, StreamCompression};
 pub use confine::{ConfineError, Confinement, ConfinementError, PathConfinement};
 pub use decode::{DecodeError, Decoded, Decoder, DecodingConfig, Deserializer, End, GelfValidation, ProtobufOptions};
 pub use encode::{

@@ -15,7 +15,7 @@ use qd_logs_model::{Batch, Lines, LogBatch, LogSchema, Metric, Rows, TagValue, V
 use serde::{Deserialize, Deserializer, de::Error as _};
 use vrl::{
     compiler::TimeZone,
-    path::{OwnedTargetPath, OwnedValuePath, PathPrefix, parse_target_path},
+    path::{OwnedSegment, OwnedTargetPath, OwnedValuePath, PathPrefix, parse_target_path},
 };
 
 use crate::confine::{Confinement, ConfinementError};
@@ -90,7 +90,14 @@ impl<'a> EventRef<'a> {
                     LineField::Absent => None,
                     LineField::Unknown => lines.value(i).get(&path.path).cloned(),
                 },
-                (Rows::Docs(docs), PathPrefix::Event) => docs.value(i).get(&path.path).cloned(),
+                (Rows::Docs(docs), PathPrefix::Event) => match path.path.segments.as_slice() {
+                    [OwnedSegment::Field(key)] => docs.field(i, key),
+                    [OwnedSegment::Field(key), ..] => {
+                        let rest = OwnedValuePath::from(path.path.segments.get(1..).unwrap_or_default().to_vec());
+                        docs.field(i, key)?.get(&rest).cloned()
+                    }
+                    _ => docs.value(i).get(&path.path).cloned(),
+                },
                 (_, PathPrefix::Metadata) => None,
             },
         }

@@ -90,10 +90,12 @@ pub fn record_of(event: &Value, source: &SourceId, now: Instant, schema: &LogSch
         _ => None,
     };
     let level = |name: &str| {
-        let text = event.as_object()?.get(name)?.as_str()?;
+        let text = event.as_object()?.get(name)?.to_str_lossy()?;
         text.parse::<Severity>().ok()
     };
-    let severity = level("level").or_else(|| level("severity")).or_else(|| level("log.level"));
+    let severity = level("level")
+        .or_else(|| level("severity"))
+        .or_else(|| level("log.level"));
     let at = Instant {
         wall: wall.unwrap_or(now.wall),
         mono: now.mono,

@@ -12,7 +12,7 @@ pub(super) fn is_message(origin: &Origin, path: &OwnedValuePath) -> bool {
         && single_fields(origin).is_some_and(|f| f.iter().filter(|(k, _)| Some(*k) == single(path)).count() == 1)
 }
 
-fn single(path: &OwnedValuePath) -> Option<&str> {
+pub(super) fn single(path: &OwnedValuePath) -> Option<&str> {
     match path.segments.as_slice() {
         [OwnedSegment::Field(name)] => Some(name.as_str()),
         _ => None,

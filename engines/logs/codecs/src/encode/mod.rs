@@ -316,6 +316,10 @@ impl Encoder {
         }
         match (&logs.rows, &self.codec) {
             (Rows::Docs(_), Codec::Json { pretty: false, .. }) => Plan::Docs,
+            (Rows::Docs(_), Codec::Text { .. } | Codec::RawMessage) => match lines::single(&self.schema.message_key) {
+                Some(key) => Plan::TextDocs(key.to_owned()),
+                None => Plan::Values,
+            },
             (Rows::Lines(l), Codec::Json { pretty: false, .. }) => {
                 lines::Pieces::new(l).map_or(Plan::Values, Plan::JsonLines)
             }
@@ -331,6 +335,11 @@ impl Encoder {
     fn log(&mut self, logs: &LogBatch, i: usize, plan: &Plan, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match (&logs.rows, plan) {
             (Rows::Docs(docs), Plan::Docs) => docs.write_json(i, out),
+            (Rows::Docs(docs), Plan::TextDocs(key)) => match docs.field(i, key) {
+                Some(Value::Bytes(b)) => out.extend_from_slice(&b),
+                Some(other) => out.extend_from_slice(&other.coerce_to_bytes()),
+                None => {}
+            },
             (Rows::Lines(l), Plan::TextLines) => out.extend_from_slice(l.text(i)),
             (Rows::Lines(l), Plan::JsonLines(pieces)) => pieces.write(l, i, out),
             (Rows::Events(events), _) if self.transformer.is_nothing() => {
@@ -437,6 +446,8 @@ enum Plan {
     Values,
     /// As the documents' own text.
     Docs,
+    /// As the documents' messages.
+    TextDocs(String),
     /// As the lines' own text.
     TextLines,
     /// As JSON around the lines' text.
