@@ -14,14 +14,8 @@ fn cpu() -> f64 {
 fn memory(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|rest| {
-        rest.split_whitespace()
-            .nth(1)
-            .or(rest.split_whitespace().next())?
-            .parse()
-            .ok()
-    })
-    .unwrap_or(0)
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
 }
 
 fn main() -> qd_logs_view::Result<()> {
@@ -67,6 +61,12 @@ fn main() -> qd_logs_view::Result<()> {
             "to 50 %: {:.3} ms ({half:?}); to the middle time: {:.3} ms ({at:?})",
             share.as_secs_f64() * 1e3,
             began.elapsed().as_secs_f64() * 1e3
+        ));
+    }
+    if let Some(all) = view.histogram(None, 1)? {
+        let (total, levels) = (all.total(0), all.buckets[0]);
+        say(format!(
+            "entries: {total} (trace, debug, info, warn, error, fatal, none: {levels:?})"
         ));
     }
     say(format!(

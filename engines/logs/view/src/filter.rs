@@ -14,7 +14,7 @@ use crate::block::Lines;
 use crate::error::{Error, Result};
 use crate::format::level::{INFO, LEVELS, Level, UNKNOWN};
 use crate::index::Block;
-use crate::mask::{Mask, Masks, evaluate};
+use crate::mask::{Around, Mask, Masks, evaluate};
 use crate::row::{Entry, Predicate, SharedPredicate};
 use crate::source::Source;
 use crate::stamp::NONE;
@@ -174,7 +174,7 @@ impl Lens {
     }
 
     /// The answer by looking at the lines.
-    pub(crate) fn by_lines(&self, source: &Source, lines: &Lines, before: Option<&Lines>) -> Mask {
+    pub(crate) fn by_lines(&self, source: &Source, lines: &Lines, around: Around<'_>) -> Mask {
         match &self.ask {
             Ask::Level(least) => {
                 let mut bits = vec![0u64; lines.list.len().div_ceil(64)];
@@ -183,13 +183,16 @@ impl Lens {
                 }
                 Mask::from_bits(bits, lines.list.len())
             }
-            Ask::Predicate(predicate, _) => evaluate(source, predicate, lines, before),
+            Ask::Predicate(predicate, _) => evaluate(source, predicate, lines, around),
         }
     }
 
-    /// Whether the entry that a block begins inside must be known.
-    pub(crate) fn needs_before(&self) -> bool {
-        matches!(self.ask, Ask::Predicate(..))
+    /// Whether entries that reach over into neighbouring blocks must be known whole.
+    pub(crate) fn needs_around(&self) -> bool {
+        match &self.ask {
+            Ask::Level(_) => false,
+            Ask::Predicate(predicate, _) => !predicate.by_line(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::error::{Error, Result};
 use crate::filter::{Ask, Lens};
 use crate::index::CHUNK_BLOCKS;
-use crate::mask::Mask;
+use crate::mask::{Around, Mask};
 use crate::row::{Entry, Pos, Predicate, Row, SharedPredicate, Span};
 use crate::screen::Anchor;
 use crate::view::{Shared, View};
@@ -382,13 +382,18 @@ fn lens_mask(view: &Shared, stream: &Stream, lens: &Lens, block: u64) -> Result<
             return Ok(mask);
         }
     }
-    let lines = view.lines(source, index, block)?;
-    let inside =
-        lens.needs_before() && block > 0 && lines.list.first().is_some_and(|l| l.format == crate::block::CONTINUES);
-    let before = if inside {
-        Some(view.lines(source, index, block - 1)?)
-    } else {
-        None
-    };
-    Ok(lens.by_lines(source, &lines, before.as_deref()))
+    if !lens.needs_around() {
+        let lines = view.lines(source, index, block)?;
+        return Ok(lens.by_lines(source, &lines, Around::default()));
+    }
+    Ok(match view.neighbourhood(source, index, block)? {
+        [before, Some(lines), after] => {
+            let around = Around {
+                before: before.as_deref(),
+                after: after.as_deref(),
+            };
+            lens.by_lines(source, &lines, around)
+        }
+        _ => Mask::None,
+    })
 }

@@ -209,12 +209,25 @@ pub(crate) fn entry<'a>(
     }
 }
 
-/// Which lines of a block match. `before` is the block before, when this one begins inside an entry: that entry's verdict
-/// then counts for its lines here, judged by its part there and its part here.
-pub(crate) fn evaluate(source: &Source, predicate: &SharedPredicate, lines: &Lines, before: Option<&Lines>) -> Mask {
+/// How many lines at a block's beginning continue an entry from before it.
+pub(crate) fn leading(lines: &Lines) -> usize {
+    lines.list.iter().take_while(|line| line.format == CONTINUES).count()
+}
+
+/// The blocks before and after one, where an entry reaches over from or to them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Around<'a> {
+    pub before: Option<&'a Lines>,
+    pub after: Option<&'a Lines>,
+}
+
+/// Which lines of a block match. An entry that lies in two blocks is judged by its parts in both; of one that lies in more,
+/// each part is judged with that before it.
+pub(crate) fn evaluate(source: &Source, predicate: &SharedPredicate, lines: &Lines, around: Around<'_>) -> Mask {
     let count = lines.list.len();
-    let leading = lines.list.iter().take_while(|line| line.format == CONTINUES).count();
-    let apart = leading == 0 || predicate.by_line();
+    let leading = leading(lines);
+    let over = around.after.map_or(0, self::leading);
+    let apart = leading + over == 0 || predicate.by_line();
     if count == 0 || (apart && lines.records.is_empty() && predicate.rules_out(&lines.data)) {
         return Mask::None;
     }
@@ -231,7 +244,7 @@ pub(crate) fn evaluate(source: &Source, predicate: &SharedPredicate, lines: &Lin
     }
     let mut n = 0;
     if leading > 0 {
-        let matched = match before.filter(|b| !b.list.is_empty()) {
+        let matched = match around.before.filter(|b| !b.list.is_empty()) {
             Some(before) => {
                 let range = before.entry(before.list.len() - 1);
                 let mut found = entry(source, &formats, before, range);
@@ -252,7 +265,12 @@ pub(crate) fn evaluate(source: &Source, predicate: &SharedPredicate, lines: &Lin
         while end < count && lines.list[end].format == CONTINUES {
             end += 1;
         }
-        if predicate.matches(&entry(source, &formats, lines, n..end)) {
+        let mut found = entry(source, &formats, lines, n..end);
+        if let Some(after) = around.after.filter(|_| end == count && over > 0) {
+            let rest = entry(source, &formats, after, 0..over);
+            found.whole = Some(Cow::Owned(format!("{}\n{}", found.text(), rest.text())));
+        }
+        if predicate.matches(&found) {
             set(n..end);
         }
         n = end;

@@ -104,6 +104,19 @@ pub fn plain(text: &str) -> String {
     sanitize(text).into_iter().map(|piece| piece.text).collect()
 }
 
+/// Lines without their colours and other `ESC [` sequences.
+pub(crate) fn plain_lines(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut out = parts.next().unwrap_or("").to_owned();
+    for part in parts {
+        out.push_str(
+            part.find(|c: char| c.is_ascii_alphabetic())
+                .map_or("", |n| &part[n + 1..]),
+        );
+    }
+    out
+}
+
 /// Characters that are no letters but do something: C1 controls, line separators, bidirectional overrides, tags.
 fn hidden(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')

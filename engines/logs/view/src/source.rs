@@ -128,9 +128,13 @@ impl Source {
         }
     }
 
-    pub(crate) fn settled(&self) -> bool {
+    /// Whether an index of this length covers all that unpacking will ever give.
+    pub(crate) fn settled(&self, len: u64) -> bool {
         match &self.kind {
-            Kind::File(store) => store.load().settled(),
+            Kind::File(store) => {
+                let store = store.load();
+                store.settled() && store.len() == len
+            }
             Kind::Live(_) => true,
         }
     }
@@ -163,6 +167,9 @@ impl Source {
         };
         let text = String::from_utf8_lossy(&head[..whole]);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        // Detection looks at lines as readers do: without colours in front.
+        let clean = text.contains('\u{1b}').then(|| crate::sanitize::plain_lines(text));
+        let text = clean.as_deref().unwrap_or(text);
         let lines: Vec<&str> = text
             .lines()
             .take(SAMPLE_LINES)

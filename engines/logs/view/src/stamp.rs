@@ -520,13 +520,15 @@ impl Resolver {
             .unwrap_or(NONE)
     }
 
-    /// The latest moment that `stamp` can mean without being after `limit` (nanoseconds) by more than a day.
+    /// The latest moment that `stamp` can mean without being after `limit` (nanoseconds), but for a day when it
+    /// has no year, and ten minutes when it has no date.
     pub(crate) fn before(&mut self, stamp: &Stamp, limit: i64) -> i64 {
-        let limit = limit.div_euclid(SECOND) + DAY;
+        let limit = limit.div_euclid(SECOND);
         let floor = match stamp.missing {
             Missing::Nothing => return self.resolve(stamp),
-            Missing::Year => limit - 366 * DAY + LATE,
-            Missing::Date => limit - DAY + LATE_CLOCK,
+            Missing::Year => limit - 365 * DAY + LATE,
+            // Ten minutes for clocks that disagree.
+            Missing::Date => limit + 600 - DAY + LATE_CLOCK,
         };
         self.near = floor;
         self.resolve(stamp)

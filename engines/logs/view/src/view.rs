@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::filter::{FilterState, Lens, Set};
 use crate::format::Format;
 use crate::index::{CHUNK_BLOCKS, Index};
-use crate::mask::Mask;
+use crate::mask::{Around, Mask};
 use crate::source::Source;
 use crate::store::Store;
 use crate::walk::Budget;
@@ -228,6 +228,24 @@ impl Shared {
         Ok(lines)
     }
 
+    /// A block between those that its first and last entries reach over to.
+    pub(crate) fn neighbourhood(&self, source: &Source, index: &Index, block: u64) -> Result<[Option<Arc<Lines>>; 3]> {
+        let lines = self.lines(source, index, block)?;
+        let inside = block > 0 && crate::mask::leading(&lines) > 0;
+        let before = if inside {
+            Some(self.lines(source, index, block - 1)?)
+        } else {
+            None
+        };
+        let over = crate::work::reaches(index, block);
+        let after = if over {
+            Some(self.lines(source, index, block + 1)?)
+        } else {
+            None
+        };
+        Ok([before, Some(lines), after])
+    }
+
     /// Which lines of a block pass the filters; `None` when that is not known and the budget is spent.
     pub(crate) fn mask(
         &self,
@@ -268,7 +286,7 @@ impl Shared {
         }
         let summary = index.block(block);
         let mut failed = None;
-        let mut loaded: Option<(Arc<Lines>, Option<Arc<Lines>>)> = None;
+        let mut loaded: Option<[Option<Arc<Lines>>; 3]> = None;
         let count = match summary {
             Some(block) => block.lines as usize,
             None => self.lines(source, index, block)?.list.len(),
@@ -281,23 +299,20 @@ impl Shared {
                 return mask;
             }
             if loaded.is_none() {
-                let read = self.lines(source, index, block).and_then(|lines| {
-                    let inside = lines.list.first().is_some_and(|l| l.format == crate::block::CONTINUES) && block > 0;
-                    let before = if inside {
-                        Some(self.lines(source, index, block - 1)?)
-                    } else {
-                        None
-                    };
-                    Ok((lines, before))
-                });
-                match read {
+                match self.neighbourhood(source, index, block) {
                     Ok(read) => loaded = Some(read),
                     Err(error) => failed = Some(error),
                 }
             }
             match &loaded {
-                Some((lines, before)) => lens.by_lines(source, lines, before.as_deref()),
-                None => Mask::None,
+                Some([before, Some(lines), after]) => {
+                    let around = Around {
+                        before: before.as_deref(),
+                        after: after.as_deref(),
+                    };
+                    lens.by_lines(source, lines, around)
+                }
+                _ => Mask::None,
             }
         });
         if let Some(error) = failed {
@@ -375,6 +390,7 @@ impl Shared {
             search.masks.forget(source);
         }
         self.quick.lock().1.clear();
+        self.hints.lock().remove(&source);
     }
 
     /// Opens the file that now has the path of a rotated source, as a new source.
@@ -504,7 +520,7 @@ impl Shared {
         let mut evaluated = true;
         for source in self.sources.load().iter() {
             let index = source.index();
-            let complete = index.complete() && source.settled();
+            let complete = index.complete() && source.settled(index.len);
             snapshot.lines += index.lines;
             snapshot.indexed &= complete;
             known += index.known;
@@ -672,6 +688,9 @@ impl View {
     /// Adds so many nanoseconds to all times of a source, whose clock was wrong.
     pub fn adjust_clock(&self, source: u32, nanos: i64) -> Result<()> {
         self.shared().source(source)?.clock.store(nanos, Ordering::Relaxed);
+        // Filters may ask for times.
+        self.shared().forget(source);
+        self.shared().poke();
         self.shared().changed();
         Ok(())
     }

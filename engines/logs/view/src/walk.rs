@@ -122,12 +122,20 @@ impl Stream {
         Ok(())
     }
 
+    /// The mask of a block; that of the block it stands in is known.
+    fn mask(&self, view: &Shared, block: u64, budget: &Budget) -> Result<Option<Mask>> {
+        match &self.loaded {
+            Some(loaded) if loaded.block == block => Ok(Some(loaded.mask.clone())),
+            _ => view.mask(&self.source, &self.index, block, budget),
+        }
+    }
+
     /// Goes to the first passing line at or after this place.
     pub(crate) fn forward(&mut self, view: &Shared, mut block: u64, mut line: usize, budget: &Budget) -> Result<()> {
         self.line = None;
         block = block.max(self.index.first_block);
         while block < self.index.blocks {
-            let Some(mask) = view.mask(&self.source, &self.index, block, budget)? else {
+            let Some(mask) = self.mask(view, block, budget)? else {
                 return Ok(());
             };
             let empty = self.index.block(block).is_some_and(|b| b.lines == 0);
@@ -156,7 +164,7 @@ impl Stream {
             (block, line) = (self.index.blocks - 1, usize::MAX);
         }
         loop {
-            let Some(mask) = view.mask(&self.source, &self.index, block, budget)? else {
+            let Some(mask) = self.mask(view, block, budget)? else {
                 return Ok(());
             };
             let empty = self.index.block(block).is_some_and(|b| b.lines == 0);

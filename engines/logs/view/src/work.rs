@@ -8,7 +8,7 @@ use crate::block::Lines;
 use crate::error::Result;
 use crate::filter::{Lens, Set};
 use crate::index::{CHUNK_BLOCKS, Chunk, Index};
-use crate::mask::{ChunkMask, Mask};
+use crate::mask::{Around, ChunkMask, Mask};
 use crate::source::{Kind, Source};
 use crate::view::Shared;
 
@@ -185,39 +185,48 @@ fn evaluate_chunk(
     lenses: &[&Arc<Lens>],
 ) -> Result<Option<Vec<Vec<Mask>>>> {
     let mut found: Vec<Vec<Mask>> = vec![Vec::with_capacity(of.blocks.len()); lenses.len()];
-    let mut before: Option<(u64, Lines)> = None;
+    // This block and its neighbours, as far as they were read.
+    let mut near: Vec<(u64, Lines)> = Vec::new();
     let epoch = view.set().epoch;
     for (n, block) in of.blocks.iter().enumerate() {
         let number = chunk as u64 * CHUNK_BLOCKS + n as u64;
         let answers: Vec<Option<Mask>> = lenses.iter().map(|lens| lens.by_summary(source, block)).collect();
-        let mut lines = None;
+        near.retain(|(at, _)| *at + 1 >= number);
         if answers.iter().any(Option::is_none) {
-            let read = source.load(index, number)?;
-            let wants = block.continues && number > 0 && lenses.iter().any(|l| l.needs_before());
-            if wants && before.as_ref().is_none_or(|(b, _)| *b + 1 != number) {
-                before = Some((number - 1, source.load(index, number - 1)?));
-            }
-            lines = Some(read);
-        }
-        for ((lens, answer), list) in lenses.iter().zip(answers).zip(&mut found) {
-            let mask = match (answer, &lines) {
-                (Some(mask), _) => mask,
-                (None, Some(lines)) => {
-                    let before = before.as_ref().filter(|(b, _)| *b + 1 == number).map(|(_, l)| l);
-                    fitting(lens.by_lines(source, lines, before), lines, block.lines)
+            let whole = lenses.iter().any(|lens| lens.needs_around());
+            let before = whole && block.continues && number > 0;
+            let after = whole && reaches(index, number);
+            for (at, wanted) in [(number.wrapping_sub(1), before), (number, true), (number + 1, after)] {
+                if wanted && !near.iter().any(|(known, _)| *known == at) {
+                    near.push((at, source.load(index, at)?));
                 }
-                (None, None) => Mask::None,
-            };
-            list.push(mask);
+            }
         }
-        if let Some(lines) = lines {
-            before = Some((number, lines));
+        let read = |at: u64| near.iter().find(|(known, _)| *known == at).map(|(_, lines)| lines);
+        let around = Around {
+            before: number.checked_sub(1).and_then(read),
+            after: read(number + 1),
+        };
+        for ((lens, answer), list) in lenses.iter().zip(answers).zip(&mut found) {
+            list.push(match (answer, read(number)) {
+                (Some(mask), _) => mask,
+                (None, Some(lines)) => fitting(lens.by_lines(source, lines, around), lines, block.lines),
+                (None, None) => Mask::None,
+            });
         }
         if view.stopped() || view.set().epoch != epoch {
             return Ok(None);
         }
     }
     Ok(Some(found))
+}
+
+/// Whether the last entry of a block reaches over into the next one, as far as that is known.
+pub(crate) fn reaches(index: &Index, block: u64) -> bool {
+    block + 1 < index.blocks
+        && index
+            .block(block + 1)
+            .is_none_or(|next| next.continues && next.lines > 0)
 }
 
 /// A mask for the number of lines that the index knows: the file may have grown between the two.

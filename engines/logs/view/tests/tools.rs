@@ -370,3 +370,30 @@ fn formats_are_recognised_and_their_fields_read() {
     assert_eq!(row.time.unwrap().to_string(), "2026-11-01T00:00:00Z");
     assert_eq!((row.format(), row.level), (Some("w3c"), Some(qd_core::Severity::Error)));
 }
+
+#[test]
+fn formats_that_are_mixed_are_all_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for n in 0..2_000 {
+        let (m, s) = (n / 60 % 60, n % 60);
+        text.push_str(&match n % 5 {
+            0 => format!("10.0.0.1 - - [01/Nov/2026:00:{m:02}:{s:02} +0000] \"GET / HTTP/1.1\" 500 1 \"-\" \"x\"\n"),
+            1 => format!(
+                "{{\"timestamp\":\"2026-11-01T00:{m:02}:{s:02}.000Z\",\"level\":\"error\",\"message\":\"x\"}}\n"
+            ),
+            2 => format!("<35>Nov  1 00:{m:02}:{s:02} web-10 sudo[1]: x\n"),
+            3 => format!("2026-11-01 00:{m:02}:{s:02},000 ERROR [main] c.a.Service - x\n\tat a.b.C(D.java:1)\n"),
+            _ => format!("ts=2026-11-01T00:{m:02}:{s:02}.000Z level=error caller=a.go:1 msg=\"x\"\n"),
+        });
+    }
+    let view = view(&dir, "mixed.log", &text, Vec::new());
+    let mut formats = view.snapshot().sources[0].formats.clone();
+    formats.sort();
+    assert_eq!(formats, ["access", "json", "log4j", "logfmt", "syslog"]);
+    let all = view.histogram(None, 1).unwrap().unwrap();
+    assert_eq!(
+        (all.total(0), all.buckets[0][4], view.snapshot().lines),
+        (2_000, 2_000, 2_400)
+    );
+}

@@ -120,7 +120,7 @@ pub(crate) static BUILTIN: [Builtin; 24] = [
     ),
     Builtin::new(
         "vdsm",
-        1,
+        2,
         r"^(?P<thread>[^:]+)::%LV::%TS::(?P<module>[^:]+)::(?P<line>\d+)::(?P<logger>[^:]*)::(?P<body>.*)$",
     ),
     Builtin::new(

@@ -203,12 +203,9 @@ fn json_keys(lines: &[&str]) -> Option<(&'static str, Keys)> {
     Some((name, keys))
 }
 
-/// All candidates for these lines, the more particular first.
-fn candidates(lines: &[&str], user: &[Format]) -> Vec<Format> {
+/// The candidates that are told without patterns, the more particular first.
+fn direct(lines: &[&str], user: &[Format]) -> Vec<Format> {
     let mut list: Vec<Format> = user.to_vec();
-    if let Some(header) = w3c::Header::find(lines.iter().copied()) {
-        list.push(Format::new("w3c", Family::W3c(header)));
-    }
     if let Some((name, keys)) = json_keys(lines) {
         list.push(Format::new(name, Family::Json(keys)));
     }
@@ -220,6 +217,13 @@ fn candidates(lines: &[&str], user: &[Format]) -> Vec<Format> {
     ] {
         list.push(Format::new(name, family));
     }
+    list
+}
+
+/// The other candidates, the more particular first. Their patterns are compiled when first needed, which takes some tens of
+/// milliseconds.
+fn patterns() -> Vec<Format> {
+    let mut list = Vec::new();
     for builtin in &BUILTIN {
         if let Some(pattern) = builtin.regex() {
             let pattern = Some(pattern.clone());
@@ -236,18 +240,46 @@ fn candidates(lines: &[&str], user: &[Format]) -> Vec<Format> {
 }
 
 fn best(lines: &[&str], user: &[Format], taken: &[Format]) -> Option<Format> {
-    let scored: Vec<(usize, Format)> = candidates(lines, user)
-        .into_iter()
-        .map(|format| (lines.iter().filter(|line| fits(&format, line)).count(), format))
-        .filter(|(score, _)| *score > 0)
+    let count = |format: &Format| lines.iter().filter(|line| fits(format, line)).count();
+    if taken.is_empty()
+        && let Some(header) = w3c::Header::find(lines.iter().copied())
+    {
+        let format = Format::new("w3c", Family::W3c(header));
+        if count(&format) > 0 {
+            return Some(format);
+        }
+    }
+    // Whatever else is in such a file is its headers.
+    if taken.iter().any(|format| format.name() == "w3c") {
+        return None;
+    }
+    let scored = |list: Vec<Format>| {
+        list.into_iter()
+            .map(|format| (count(&format), format))
+            .filter(|(score, _)| *score > 0)
+    };
+    let mut known: Vec<(usize, Format)> = scored(direct(lines, user)).collect();
+    if let Some((_, format)) = known.iter().find(|(score, _)| score * 20 >= lines.len() * 19) {
+        return Some(format.clone());
+    }
+    known.extend(scored(patterns()));
+    // Lines that a particular format takes as well are no merit of the general ones.
+    let particular = |line: &str| known.iter().any(|(_, f)| f.name() != "generic" && fits(f, line));
+    let rest: Vec<&str> = lines.iter().copied().filter(|line| !particular(line)).collect();
+    let general = |f: &Format| rest.iter().filter(|line| fits(f, line)).count();
+    let scores: Vec<usize> = known
+        .iter()
+        .map(|(n, f)| if f.name() == "generic" { general(f) } else { *n })
         .collect();
-    let most = scored.iter().map(|(score, _)| *score).max()?;
+    let mut known: Vec<(usize, Format)> = known.into_iter().zip(scores).map(|((_, f), n)| (n, f)).collect();
+    known.retain(|(score, _)| *score > 0);
+    let most = known.iter().map(|(score, _)| *score).max()?;
     // A second format must be more than an accident inside the first one's messages.
     if !taken.is_empty() && (most < 2 || most * 100 < lines.len() || indented(lines)) {
         return None;
     }
     // The first by particularity that explains nearly as much as the best one does.
-    scored
+    known
         .into_iter()
         .find(|(score, _)| score * 10 >= most * 6)
         .map(|(_, format)| format)

@@ -184,6 +184,17 @@ fn time_at(line: &[u8], words: u8) -> Option<usize> {
 fn quick_time(line: &[u8], words: u8) -> Option<Quick> {
     let i = time_at(line, words)?;
     let (found, end) = stamp::parse(line.get(i..)?)?;
+    if words > 0 {
+        // Behind other words a bare time of day is rather the second half of a date and a time, but for a process number
+        // in front; and JSON has its own reader.
+        let number = line
+            .iter()
+            .position(|c| *c == b' ')
+            .is_some_and(|n| line[..n].iter().all(u8::is_ascii_digit));
+        if line.first() == Some(&b'{') || (found.missing == stamp::Missing::Date && !number) {
+            return None;
+        }
+    }
     let mut level = level::near(&line[i + end..], 4);
     if level == UNKNOWN && i > 1 {
         level = level::near(&line[..i], 3);
@@ -402,6 +413,23 @@ fn captures<'a>(line: &'a str, regex: &Regex) -> Option<Parsed<'a>> {
     })
 }
 
+/// The bytes without control sequences (`ESC [ … letter`).
+fn uncoloured(line: &[u8]) -> Vec<u8> {
+    let (mut out, mut i) = (Vec::with_capacity(line.len()), 0);
+    while i < line.len() {
+        if line[i] == 0x1b && line.get(i + 1) == Some(&b'[') {
+            i += 2;
+            while i < line.len() && !line[i].is_ascii_alphabetic() {
+                i += 1;
+            }
+        } else {
+            out.push(line[i]);
+        }
+        i += 1;
+    }
+    out
+}
+
 /// What the index needs of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -436,6 +464,14 @@ impl Reader {
     }
 
     pub(crate) fn quick(&self, line: &[u8]) -> Option<(u8, Quick)> {
+        // Colours in front of the time, as programs write them that think they have a terminal.
+        if line.first() == Some(&0x1b) {
+            return self.plain(&uncoloured(&line[..line.len().min(2048)]));
+        }
+        self.plain(line)
+    }
+
+    fn plain(&self, line: &[u8]) -> Option<(u8, Quick)> {
         for (n, format) in self.formats.iter().enumerate() {
             if let Some(quick) = format.quick(line) {
                 return Some((n as u8, quick));
