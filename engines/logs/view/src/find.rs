@@ -14,7 +14,8 @@ use crate::index::CHUNK_BLOCKS;
 use crate::mask::{Around, Mask};
 use crate::row::{Entry, Pos, Predicate, Row, SharedPredicate, Span};
 use crate::screen::Anchor;
-use crate::view::{Shared, View};
+use crate::shared::Shared;
+use crate::view::View;
 use crate::walk::{Budget, Place, Stream, Walk};
 
 /// How large a typed pattern may become when compiled.

@@ -10,8 +10,9 @@ use crate::find::Job;
 use crate::format::level::LEVELS;
 use crate::index::CHUNK_BLOCKS;
 use crate::mask::Mask;
+use crate::shared::Shared;
 use crate::stamp::NONE;
-use crate::view::{Shared, View};
+use crate::view::View;
 use crate::walk::Budget;
 
 /// How many buckets a histogram may have.

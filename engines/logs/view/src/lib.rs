@@ -67,6 +67,7 @@ mod query;
 mod row;
 mod sanitize;
 mod screen;
+mod shared;
 mod source;
 mod stamp;
 mod store;

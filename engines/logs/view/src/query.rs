@@ -51,6 +51,9 @@ impl Table {
     }
 }
 
+/// What tells one group from another: the time and the shown values.
+type Group = (Option<i64>, Vec<String>);
+
 /// What to count by.
 #[derive(Debug, Clone, Default)]
 pub struct Aggregate {
@@ -105,7 +108,7 @@ impl View {
     pub fn aggregate(&self, what: &Aggregate, cancelled: &dyn Fn() -> bool) -> Result<Table> {
         let names = self.source_names();
         let width = what.bucket.map(|b| (b.as_nanos() as i64).max(1));
-        let mut groups: HashMap<(Option<i64>, Vec<String>), (Vec<Value>, u64)> = HashMap::new();
+        let mut groups: HashMap<Group, (Vec<Value>, u64)> = HashMap::new();
         let mut other = 0;
         self.each(cancelled, &mut |row| {
             if row.continues {
@@ -324,7 +327,7 @@ fn to_sql(value: &FieldValue<'_>) -> rusqlite::types::Value {
 
 fn run(database: &Connection, statement: &str, most: usize) -> rusqlite::Result<Table> {
     let mut prepared = database.prepare(statement)?;
-    let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let mut table = Table {
         columns,
         ..Table::default()

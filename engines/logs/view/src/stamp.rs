@@ -221,9 +221,7 @@ fn iso(b: &[u8]) -> Option<(Stamp, usize)> {
         b'T' | b't' | b' ' | b':' | b'_' | b'-' => i += 1,
         _ => return Some((full(day, 0, None), i)).filter(|_| !at(b, i).is_ascii_alphanumeric()),
     }
-    let Some((secs, nanos, end)) = clock(b, i) else {
-        return None;
-    };
+    let (secs, nanos, end) = clock(b, i)?;
     let (zone, end) = zone(b, end);
     Some((full(day + secs, nanos, zone), end))
 }

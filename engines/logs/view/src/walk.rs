@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::index::Index;
 use crate::mask::Mask;
 use crate::row::Pos;
+use crate::shared::Shared;
 use crate::source::Source;
 use crate::stamp::NONE;
-use crate::view::Shared;
 
 /// One source's place in a walk.
 #[derive(Clone)]

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::filter::{Lens, Set};
 use crate::index::{CHUNK_BLOCKS, Chunk, Index};
 use crate::mask::{Around, ChunkMask, Mask};
+use crate::shared::Shared;
 use crate::source::{Kind, Source};
-use crate::view::Shared;
 
 /// How many threads index and filter.
 const THREADS: usize = 2;
@@ -106,7 +106,7 @@ fn next_filter(view: &Shared, near: bool) -> Option<Job> {
         };
         let job = |chunk, of| Some(Job::Filter(Arc::clone(source), chunk, of, Arc::clone(&index)));
         if near {
-            let Some((id, block)) = focus else { return None };
+            let (id, block) = focus?;
             if id != source.id {
                 continue;
             }
