@@ -226,8 +226,11 @@ impl Store {
         Look { len, moved }
     }
 
+    /// Takes note of a file's length; what is unpacked is counted by its thread alone.
     pub(crate) fn set_len(&self, len: u64) {
-        self.len.store(len, Ordering::Release);
+        if self.spill.is_none() {
+            self.len.store(len, Ordering::Release);
+        }
     }
 }
 

@@ -29,7 +29,7 @@ fn view(dir: &tempfile::TempDir, name: &str, text: &str, formats: Vec<Format>) -
 fn json(lines: u64) -> String {
     let line = |n: u64| {
         let at = Timestamp(1_793_491_200_000_000_000 + n as i64 * 1_000_000_000);
-        let level = if n % 5 == 0 { "error" } else { "info" };
+        let level = if n.is_multiple_of(5) { "error" } else { "info" };
         format!(
             "{{\"timestamp\":\"{at}\",\"level\":\"{level}\",\"svc\":\"s{}\",\"message\":\"m \\\"{n}\\\"\",\"http\":{{\"ms\":{}}}}}\n",
             n % 3,
@@ -362,7 +362,7 @@ fn formats_are_recognised_and_their_fields_read() {
                 "{line}"
             );
         }
-        assert!(name != &"json" || columns(&[row.clone()]).iter().any(|c| c.name == "a.b"));
+        assert!(name != &"json" || columns(std::slice::from_ref(&row)).iter().any(|c| c.name == "a.b"));
     }
     let w3c = "#Software: x\n#Fields: date time cs-method sc-status\n2026-11-01 00:00:00 GET 503\n";
     let view = view(&dir, "w3c.log", w3c, Vec::new());
