@@ -154,13 +154,15 @@ pub(crate) struct Index {
     pub first_block: u64,
     /// How many blocks there are.
     pub blocks: u64,
+    /// How many chunks are still to be indexed, or again because they have grown.
+    pub open: usize,
     /// The last line has no newline yet.
     pub partial: bool,
 }
 
 impl Index {
     pub(crate) fn complete(&self) -> bool {
-        self.known == self.chunks.len()
+        self.known == self.chunks.len() && self.open == 0
     }
 
     /// How many chunks a length makes.

@@ -266,7 +266,8 @@ impl Source {
 
     fn publish(&self, work: &mut Work, now: bool) -> bool {
         let due = work.published.is_none_or(|at| at.elapsed().as_millis() >= 60);
-        let done = work.todo.iter().all(|t| *t == Todo::Done);
+        work.index.open = work.todo.iter().filter(|t| **t != Todo::Done).count();
+        let done = work.index.open == 0;
         if !(now || due || done) {
             return false;
         }
