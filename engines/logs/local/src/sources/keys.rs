@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qd_logs_model::{BuildError, Context, LogEvent, LogSchema, Value};
+use qd_logs_model::{BuildError, Context, LogSchema, Value};
 use serde::{Deserialize, Deserializer, de};
 use vrl::path::{OwnedValuePath, parse_value_path};
 
@@ -46,39 +46,6 @@ pub(crate) fn legacy_namespace(given: Option<bool>) -> Result<(), BuildError> {
             "only the legacy log namespace is supported; remove `log_namespace` or set it to false",
         )),
         _ => Ok(()),
-    }
-}
-
-/// What a source adds to each event: Vector's "legacy namespace" metadata.
-#[derive(Debug, Clone)]
-pub(crate) struct Stamp {
-    schema: LogSchema,
-    source_type: Value,
-}
-
-impl Stamp {
-    pub(crate) fn new(cx: &Context, source_type: &'static str) -> Stamp {
-        Stamp {
-            schema: cx.globals.log_schema.clone(),
-            source_type: Value::from(source_type),
-        }
-    }
-
-    /// Adds the type of the source and, where the event has none, the time.
-    pub(crate) fn standard(&self, event: &mut LogEvent, now: chrono::DateTime<chrono::Utc>) {
-        if let Some(path) = &self.schema.source_type_key {
-            event.value.insert(path, self.source_type.clone());
-        }
-        if let Some(path) = &self.schema.timestamp_key {
-            if_absent(event, path, || Value::Timestamp(now));
-        }
-    }
-}
-
-/// Inserts a value where the event has none.
-pub(crate) fn if_absent(event: &mut LogEvent, path: &OwnedValuePath, value: impl FnOnce() -> Value) {
-    if event.value.get(path).is_none() {
-        event.value.insert(path, value());
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) struct Gzip {
     /// Decompressed bytes handed out.
     pub(crate) position: u64,
     damaged: bool,
+    /// What is wrong, until somebody takes it.
+    pub(crate) damage: Option<io::Error>,
 }
 
 impl std::fmt::Debug for Gzip {
@@ -112,13 +114,16 @@ impl Gzip {
             decoder: MultiGzDecoder::new(Vec::new()),
             position: 0,
             damaged: false,
+            damage: None,
         })
     }
 
     /// Appends decompressed bytes, about `want`, to `out`; fewer at the end of what the file has now.
     ///
+    /// Of a damaged file nothing more comes, and `damage` is set.
+    ///
     /// # Errors
-    /// The file can't be read, or is damaged: then there is nothing more to come.
+    /// The file can't be read.
     pub(crate) fn read(&mut self, want: usize, out: &mut Vec<u8>) -> io::Result<usize> {
         let mut raw = [0; FEED];
         let mut got = 0;
@@ -136,9 +141,7 @@ impl Gzip {
             out.append(made);
             if let Err(e) = fed.and(flushed) {
                 self.damaged = true;
-                if got == 0 {
-                    return Err(e);
-                }
+                self.damage = Some(e);
             }
         }
         Ok(got)
@@ -250,9 +253,9 @@ mod tests {
         file.write_all(&gz(b"good\n")?)?;
         file.write_all(b"this is no gzip member")?;
         let (mut g, mut out) = (Gzip::new(&file)?, Vec::new());
-        let first = g.read(100, &mut out);
+        g.read(100, &mut out)?;
         assert_eq!(out, b"good\n");
-        assert!(first.is_ok());
+        assert!(g.damage.is_some());
         Ok(())
     }
 }

@@ -139,7 +139,9 @@ impl Server {
             } else if old == path {
                 self.paths.insert(old, id);
             }
-            self.enqueue(id);
+            if self.tails.get_mut(&id).is_some_and(|t| t.look().unwrap_or(true)) {
+                self.enqueue(id);
+            }
             return Ok(());
         }
         if let Some(c) = self.candidates.get_mut(&id) {

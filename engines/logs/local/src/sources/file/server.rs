@@ -311,6 +311,10 @@ impl Server {
         if too_long > 0 {
             self.metrics.too_long(&tail.path, too_long, self.plan.reading.max_line);
         }
+        if let Some(e) = tail.take_damage() {
+            let text = format!("the compressed content of {} is damaged: {e}", tail.path.display());
+            self.metrics.error("reading", "reader_failed", &tail.path, text);
+        }
         match status {
             Ok(Status::More) => {}
             Ok(Status::End) => {

@@ -237,6 +237,14 @@ impl Tail {
         !self.partial.is_empty() && !self.skipping
     }
 
+    /// What is wrong with compressed content, once.
+    pub(crate) fn take_damage(&mut self) -> Option<io::Error> {
+        match &mut self.content {
+            Content::Gzip { reader, .. } => reader.damage.take(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_gzip(&self) -> bool {
         matches!(self.content, Content::Gzip { .. })
     }
@@ -259,7 +267,7 @@ impl Tail {
     /// Reads up to about `limit` bytes, and puts the complete lines out.
     ///
     /// # Errors
-    /// The file can't be read, or its compressed content is damaged.
+    /// The file can't be read.
     pub(crate) fn read(&mut self, cx: &Reading, limit: usize, exact: bool, out: &mut Vec<Piece>) -> io::Result<Status> {
         if matches!(self.content, Content::Unknown) {
             self.content = match kind(&self.file)? {
