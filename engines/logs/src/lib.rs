@@ -9,6 +9,7 @@
 
 mod buffer;
 mod error;
+pub mod facade;
 mod graph;
 mod meter;
 mod metric_json;
@@ -17,11 +18,13 @@ mod plan;
 mod sink;
 mod snapshot;
 mod tap;
+mod unit;
 mod unsupported;
 
 pub use buffer::BufferError;
 pub use error::{Error, StopReport};
-pub use pipeline::{Options, Pipeline, Tap};
+pub use pipeline::{Changes, Options, Pipeline, Tap};
 pub use plan::{Common, Inputs, OutputId, Plan, SinkPlan, SourcePlan, TransformPlan, hostname, same};
 pub use snapshot::{BufferFill, ComponentSnapshot, EdgeSnapshot, Kind, Snapshot, State};
 pub use tap::{TapRequest, Tapped};
+pub use unit::{TestResult, run_tests};

@@ -142,7 +142,7 @@ impl Plan {
     /// puts out or of the wrong kind, cycles, resources that two components claim.
     pub fn new(config: &Config, catalog: &Catalog) -> Result<Plan, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let mut plan = Plan::empty(globals(config, &mut errors));
+        let mut plan = Plan::empty(globals_of(config, &mut errors));
         plan.healthchecks = config.globals.healthchecks.enabled;
         plan.require_healthy = config.globals.healthchecks.require_healthy;
         for spec in config.sources.values() {
@@ -161,18 +161,9 @@ impl Plan {
             );
         }
         for spec in config.transforms.values() {
-            let Some(parsed) = parse(&catalog.transforms, spec, &mut errors) else {
-                continue;
-            };
-            let common = common(spec);
-            plan.transforms.insert(
-                common.id.clone(),
-                TransformPlan {
-                    common,
-                    config: parsed,
-                    inputs: Vec::new(),
-                },
-            );
+            if let Some(t) = parse_transform(catalog, spec, &mut errors) {
+                plan.transforms.insert(t.common.id.clone(), t);
+            }
         }
         for spec in config.sinks.values() {
             let Some(parsed) = parse(&catalog.sinks, spec, &mut errors) else {
@@ -379,7 +370,7 @@ impl Plan {
         let mut ready: std::collections::VecDeque<Arc<str>> =
             rest.keys().filter(|id| waiting.get(*id) == Some(&0)).cloned().collect();
         while let Some(id) = ready.pop_front() {
-            if let Some(t) = rest.swap_remove(&id) {
+            if let Some(t) = rest.shift_remove(&id) {
                 placed.insert(id.clone(), t);
             }
             for next in behind.remove(&id).unwrap_or_default() {
@@ -453,11 +444,13 @@ fn cycle(rest: &IndexMap<Arc<str>, TransformPlan>) -> Vec<String> {
     let mut seen: Vec<&Arc<str>> = Vec::new();
     loop {
         if let Some(i) = seen.iter().position(|s| *s == at) {
-            // Walked from reader to writer; said from writer to reader.
-            let mut path: Vec<String> = seen.iter().skip(i).rev().map(ToString::to_string).collect();
-            if let Some(first) = path.first().cloned() {
-                path.push(first);
-            }
+            // Walked from reader to writer; said from writer to reader, from the first in the configuration on.
+            let mut circle: Vec<&Arc<str>> = seen.into_iter().skip(i).rev().collect();
+            let first = circle.iter().enumerate().min_by_key(|(_, id)| rest.get_index_of(**id));
+            let first = first.map_or(0, |(i, _)| i);
+            circle.rotate_left(first);
+            let mut path: Vec<String> = circle.iter().map(ToString::to_string).collect();
+            path.extend(path.first().cloned());
             return path;
         }
         seen.push(at);
@@ -496,6 +489,20 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
         }
     }
     p.get(i..).is_none_or(|rest| rest.iter().all(|c| *c == '*'))
+}
+
+/// Reads a transform; its inputs are not known yet.
+pub(crate) fn parse_transform(
+    catalog: &Catalog,
+    spec: &ComponentSpec,
+    errors: &mut Vec<ConfigError>,
+) -> Option<TransformPlan> {
+    let config = parse(&catalog.transforms, spec, errors)?;
+    Some(TransformPlan {
+        common: common(spec),
+        config,
+        inputs: Vec::new(),
+    })
 }
 
 fn common(spec: &ComponentSpec) -> Common {
@@ -563,7 +570,7 @@ fn proxy(p: &qd_logs_config::common::ProxyConfig) -> Arc<ProxySettings> {
     })
 }
 
-fn globals(config: &Config, errors: &mut Vec<ConfigError>) -> Globals {
+pub(crate) fn globals_of(config: &Config, errors: &mut Vec<ConfigError>) -> Globals {
     let g = &config.globals;
     let mut key = |name: &str, text: &str| -> Option<OwnedValuePath> {
         if text.is_empty() {

@@ -62,7 +62,8 @@ pub(crate) struct SinkInlet {
 }
 
 impl SinkInlet {
-    pub(crate) fn new(buffer: OwnedMutexGuard<BufferOut>, control: Arc<SinkControl>) -> SinkInlet {
+    pub(crate) fn new(mut buffer: OwnedMutexGuard<BufferOut>, control: Arc<SinkControl>) -> SinkInlet {
+        buffer.set_abort_flag(&control.aborted);
         control.busy.begin();
         SinkInlet { buffer, control }
     }

@@ -17,7 +17,7 @@ use qd_logs_config::common::MemoryBound;
 use qd_logs_model::{Batch, Delivery, LogBatch, MetricBatch};
 use tokio::sync::Notify;
 
-use super::StageStats;
+use super::{Offer, StageStats};
 
 #[derive(Debug, Default)]
 struct State {
@@ -93,16 +93,6 @@ impl Shared {
     }
 }
 
-/// What became of an offer.
-pub(super) enum Offer {
-    /// All of it is in.
-    Taken,
-    /// This rest did not fit.
-    Left(Batch),
-    /// Nobody reads any more.
-    Gone(Batch),
-}
-
 impl MemoryIn {
     /// Puts in what fits now.
     pub(super) fn offer(&self, mut batch: Batch) -> Offer {
@@ -167,11 +157,6 @@ impl MemoryIn {
         *self.0.bound.lock() = bound;
         self.0.tell_bound(bound);
         self.0.writable.notify_waiters();
-    }
-
-    pub(super) fn len(&self) -> (u64, u64) {
-        let s = self.0.state.lock();
-        (s.events as u64, s.bytes as u64)
     }
 }
 

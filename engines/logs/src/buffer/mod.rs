@@ -7,13 +7,15 @@
 //!
 //! Counters are Vector's: `buffer_received_events_total` and so on, by `buffer_id` and `stage`.
 
+mod disk;
+mod encode;
 mod memory;
 
 use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -24,7 +26,10 @@ use qd_logs_model::{
     telemetry::Intent,
 };
 
-use self::memory::{MemoryIn, MemoryOut, Offer};
+use self::{
+    disk::{DiskIn, DiskOut},
+    memory::{MemoryIn, MemoryOut},
+};
 
 /// Why a buffer could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -139,22 +144,55 @@ impl StageStats {
 #[derive(Debug)]
 enum StageIn {
     Memory(MemoryIn),
+    Disk(DiskIn),
 }
 
 #[derive(Debug)]
 enum StageOut {
     Memory(MemoryOut),
+    Disk(DiskOut),
 }
 
 /// How full a buffer is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Fill {
     /// Events in it.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Their bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Of these, the events that are on disk.
-    pub on_disk: u64,
+    pub(crate) on_disk: u64,
+    /// Whether a stage is on disk, where what a sink has not finished stays.
+    pub(crate) has_disk: bool,
+}
+
+/// Reads how full a buffer is, without holding it open.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BufferProbe {
+    stages: Vec<(Gauge, Gauge, bool)>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl BufferProbe {
+    /// Events dropped because it was full.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How full it is.
+    pub(crate) fn fill(&self) -> Fill {
+        let mut fill = Fill::default();
+        for (events, bytes, disk) in &self.stages {
+            let n = events.get() as u64;
+            fill.events += n;
+            fill.bytes += bytes.get() as u64;
+            if *disk {
+                fill.on_disk += n;
+                fill.has_disk = true;
+            }
+        }
+        fill
+    }
 }
 
 /// A buffer's way in. When the last holder lets it go, the sink reads what is left and then the end.
@@ -162,13 +200,23 @@ pub(crate) struct Fill {
 pub(crate) struct BufferIn {
     stages: Vec<(StageIn, StageStats)>,
     config: RwLock<BufferConfig>,
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
 }
 
 /// A buffer's way out.
 #[derive(Debug)]
 pub(crate) struct BufferOut {
     stages: Vec<Option<StageOut>>,
+}
+
+/// What became of an offer.
+enum Offer {
+    /// All of it is in.
+    Taken,
+    /// This rest did not fit.
+    Left(Batch),
+    /// Nobody reads any more.
+    Gone(Batch),
 }
 
 /// Opens a buffer.
@@ -188,20 +236,18 @@ pub(crate) fn open(
                 ins.push((StageIn::Memory(way_in), stats));
                 outs.push(Some(StageOut::Memory(way_out)));
             }
-            BufferStage::Disk { .. } => {
-                let _ = (data_dir, log);
-                return Err(BufferError::Io {
-                    what: "cannot open",
-                    path: id.to_owned(),
-                    error: std::io::ErrorKind::Unsupported.into(),
-                });
+            BufferStage::Disk { max_size, .. } => {
+                let dir = disk::folder(data_dir, id);
+                let (way_in, way_out) = disk::open(&dir, max_size.get(), None, stats.clone(), log.clone())?;
+                ins.push((StageIn::Disk(way_in), stats));
+                outs.push(Some(StageOut::Disk(way_out)));
             }
         }
     }
     let buffer = BufferIn {
         stages: ins,
         config: RwLock::new(config.clone()),
-        dropped: AtomicU64::new(0),
+        dropped: Arc::default(),
     };
     Ok((Arc::new(buffer), BufferOut { stages: outs }))
 }
@@ -214,6 +260,8 @@ impl BufferIn {
             let offered = match (when_full.unwrap_or_default(), stage) {
                 (WhenFull::Block, StageIn::Memory(m)) => return m.send(batch).await,
                 (_, StageIn::Memory(m)) => m.offer(batch),
+                (WhenFull::Block, StageIn::Disk(d)) => return d.send(batch).await,
+                (_, StageIn::Disk(d)) => d.offer(batch).await,
             };
             match offered {
                 Offer::Taken => return,
@@ -232,50 +280,56 @@ impl BufferIn {
         }
     }
 
-    /// Events dropped because it was full.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// How full it is.
-    pub(crate) fn fill(&self) -> Fill {
-        let mut fill = Fill::default();
-        for (stage, _) in &self.stages {
-            match stage {
-                StageIn::Memory(m) => {
-                    let (events, bytes) = m.len();
-                    fill.events += events;
-                    fill.bytes += bytes;
-                }
-            }
+    /// Reads how full it is, from now on.
+    pub(crate) fn probe(&self) -> BufferProbe {
+        let stage = |(stage, stats): &(StageIn, StageStats)| {
+            let disk = matches!(stage, StageIn::Disk(_));
+            (stats.events.clone(), stats.bytes.clone(), disk)
+        };
+        BufferProbe {
+            stages: self.stages.iter().map(stage).collect(),
+            dropped: self.dropped.clone(),
         }
-        fill
     }
 
-    /// Takes new bounds and new answers to being full, if the kinds of the stages stay the same; whether it did.
-    pub(crate) fn adapt(&self, config: &BufferConfig) -> bool {
+    /// Whether [`BufferIn::adapt`] can make it like this: the stages are of the same kinds.
+    pub(crate) fn fits(&self, config: &BufferConfig) -> bool {
         let kinds = |c: &BufferConfig| -> Vec<bool> {
             c.stages()
                 .iter()
                 .map(|s| matches!(s, BufferStage::Disk { .. }))
                 .collect()
         };
+        kinds(&self.config.read()) == kinds(config)
+    }
+
+    /// Takes new bounds and new answers to being full.
+    pub(crate) fn adapt(&self, config: &BufferConfig) {
         let mut own = self.config.write();
-        if kinds(&own) != kinds(config) {
-            return false;
+        if *own == *config {
+            return;
         }
         for ((stage, _), new) in self.stages.iter().zip(config.stages()) {
             match (stage, new) {
                 (StageIn::Memory(m), BufferStage::Memory { bound, .. }) => m.set_bound(*bound),
-                (StageIn::Memory(_), BufferStage::Disk { .. }) => {}
+                (StageIn::Disk(d), BufferStage::Disk { max_size, .. }) => d.set_max_size(max_size.get()),
+                (StageIn::Memory(_), BufferStage::Disk { .. }) | (StageIn::Disk(_), BufferStage::Memory { .. }) => {}
             }
         }
         *own = config.clone();
-        true
     }
 }
 
 impl BufferOut {
+    /// Who reads from now on: when this is true, what it has and has not finished stays on disk.
+    pub(crate) fn set_abort_flag(&mut self, aborted: &Arc<AtomicBool>) {
+        for stage in self.stages.iter_mut().flatten() {
+            if let StageOut::Disk(d) = stage {
+                d.set_abort_flag(aborted.clone());
+            }
+        }
+    }
+
     /// The next batch; `None` when nothing is left and nobody can put more in. Safe to cancel.
     pub(crate) async fn recv(&mut self) -> Option<Batch> {
         loop {
@@ -287,6 +341,7 @@ impl BufferOut {
                 for (i, stage) in self.stages.iter_mut().enumerate() {
                     match stage {
                         Some(StageOut::Memory(m)) => reads.push(Box::pin(async move { (i, m.recv().await) })),
+                        Some(StageOut::Disk(d)) => reads.push(Box::pin(async move { (i, d.recv().await) })),
                         None => {}
                     }
                 }

@@ -244,6 +244,7 @@ pub(super) async fn start(plan: Plan, options: Options) -> Result<Pipeline, Erro
         running: Mutex::default(),
         plan: Mutex::new(Arc::new(plan)),
         aborted: Arc::new(AtomicBool::new(false)),
+        holding: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         status: watch::Sender::new(Status::Running),
         live: watch::Sender::new(0),
@@ -287,15 +288,14 @@ pub(super) async fn start(plan: Plan, options: Options) -> Result<Pipeline, Erro
     let mut opened = Vec::new();
     for (id, s, sink, telemetry) in sinks {
         let (entry, out) = core.open_buffer(&plan, s)?;
-        opened.push((id, s, sink, telemetry, entry, out));
+        opened.push((id, sink, telemetry, entry, out));
     }
     let live = Live::new(&core);
-    for (id, s, sink, telemetry, entry, out) in opened {
+    for (id, sink, telemetry, entry, out) in opened {
         let out = Arc::new(tokio::sync::Mutex::new(out));
-        let weak = Arc::downgrade(&entry);
-        parts.sinks.insert(id.clone(), (Some(entry), telemetry.clone()));
-        let sink = core.spawn_sink(id, sink, weak, out, s.config.input(), telemetry);
-        running.sinks.insert(id.clone(), sink);
+        let running_sink = core.spawn_sink(id, sink, &entry, out, telemetry.clone());
+        parts.sinks.insert(id.clone(), (Some(entry), telemetry));
+        running.sinks.insert(id.clone(), running_sink);
     }
     let mut starts = Vec::new();
     for (id, made) in sources {

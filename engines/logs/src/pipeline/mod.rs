@@ -2,6 +2,7 @@
 
 mod build;
 mod observe;
+mod reload;
 mod run;
 mod stop;
 
@@ -17,7 +18,7 @@ use std::{
 use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock};
 use qd_core::{Published, Severity};
-use qd_logs_model::{InputKinds, InternalLog, Telemetry};
+use qd_logs_model::{InternalLog, Telemetry};
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
@@ -26,13 +27,15 @@ use tokio::{
 
 use crate::{
     Error, Plan, Snapshot, StopReport,
-    buffer::{BufferIn, BufferOut},
+    buffer::{BufferIn, BufferOut, BufferProbe},
     graph::{Graph, TransformNode},
     meter::PortMeter,
     sink::SinkControl,
     snapshot::State,
     tap::{Ring, TapRequest, Tapped},
 };
+
+pub use reload::Changes;
 
 /// How a pipeline behaves beyond its configuration.
 #[derive(Debug, Clone)]
@@ -84,11 +87,11 @@ pub(crate) struct RunningSource {
 /// A sink that runs or has run.
 pub(crate) struct RunningSink {
     pub(crate) entry: Weak<BufferIn>,
+    pub(crate) probe: BufferProbe,
     pub(crate) out: Weak<tokio::sync::Mutex<BufferOut>>,
     pub(crate) control: Arc<SinkControl>,
     pub(crate) ended: watch::Receiver<bool>,
     pub(crate) abort: AbortHandle,
-    pub(crate) takes: InputKinds,
     pub(crate) telemetry: Telemetry,
     pub(crate) state: Arc<Mutex<State>>,
 }
@@ -109,6 +112,8 @@ pub(crate) struct Core {
     pub(crate) running: Mutex<Running>,
     pub(crate) plan: Mutex<Arc<Plan>>,
     pub(crate) aborted: Arc<AtomicBool>,
+    /// While a reload has the wiring in its hands, the end of a source ends nothing behind it.
+    pub(crate) holding: AtomicBool,
     pub(crate) stopping: AtomicBool,
     pub(crate) status: watch::Sender<Status>,
     /// Tasks of sources and sinks, and deliveries on their way, that have not ended.

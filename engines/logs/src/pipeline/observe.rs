@@ -137,13 +137,11 @@ impl Core {
                 unfinished: s.control.unfinished.load(Ordering::Relaxed),
                 ..BufferFill::default()
             };
-            if let Some(entry) = s.entry.upgrade() {
-                let fill = entry.fill();
-                buffer.events = fill.events;
-                buffer.bytes = fill.bytes;
-                buffer.on_disk = fill.on_disk;
-                buffer.dropped = entry.dropped();
-            }
+            let fill = s.probe.fill();
+            buffer.events = fill.events;
+            buffer.bytes = fill.bytes;
+            buffer.on_disk = fill.on_disk;
+            buffer.dropped = s.probe.dropped();
             c.buffer = Some(buffer);
             components.push(c);
         }

@@ -2,14 +2,15 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 use futures::FutureExt;
 use parking_lot::Mutex;
 use qd_core::Severity;
 use qd_logs_model::{
-    Batch, BoxFuture, Closed, ComponentError, Delivery, Outlet, Shutdown, Sink, SinkInput, Source, SourceOut,
+    Batch, BoxFuture, Closed, ComponentError, Delivery, Finalizers, Outlet, Shutdown, Sink, SinkInput, Source,
+    SourceOut,
 };
 use smallvec::SmallVec;
 use tokio::sync::watch;
@@ -127,7 +128,9 @@ impl Core {
             if let Some(entry) = graph.sources.get_mut(&run) {
                 entry.live = false;
             }
-            graph.settle(&mut walked);
+            if !self.holding.load(Ordering::Acquire) {
+                graph.settle(&mut walked);
+            }
         }
         self.deliver_beside(walked);
     }
@@ -195,9 +198,8 @@ impl Core {
         self: &Arc<Core>,
         id: &Arc<str>,
         sink: Box<dyn Sink>,
-        entry: Weak<BufferIn>,
+        entry: &Arc<BufferIn>,
         out: Arc<tokio::sync::Mutex<BufferOut>>,
-        takes: qd_logs_model::InputKinds,
         telemetry: qd_logs_model::Telemetry,
     ) -> RunningSink {
         let control = Arc::new(SinkControl::new(&telemetry));
@@ -247,12 +249,12 @@ impl Core {
             drop(last);
         });
         RunningSink {
-            entry,
+            entry: Arc::downgrade(entry),
+            probe: entry.probe(),
             out: weak_out,
             control,
             ended,
             abort: task.abort_handle(),
-            takes,
             telemetry,
             state,
         }
@@ -288,10 +290,16 @@ impl Core {
 /// Puts batches into their buffers: into each in order, into several side by side, so that a slow sink does not keep the
 /// others from the batch that it waits for itself.
 async fn fill(mut pending: Pending) {
+    // A sender that is cut off in the middle must not leave the impression that all is well.
+    let mut waiting = Undelivered(Finalizers::none());
+    for (_, batch) in &pending {
+        waiting.0.merge(batch.finalizers().clone());
+    }
     if pending.len() <= 1 {
         if let Some((entry, batch)) = pending.pop() {
             entry.send(batch).await;
         }
+        waiting.0.take();
         return;
     }
     let mut by_sink: SmallVec<[(Arc<BufferIn>, Vec<Batch>); 4]> = SmallVec::new();
@@ -307,6 +315,16 @@ async fn fill(mut pending: Pending) {
         }
     }))
     .await;
+    waiting.0.take();
+}
+
+/// Those who wait for batches that are not in their buffers yet.
+struct Undelivered(Finalizers);
+
+impl Drop for Undelivered {
+    fn drop(&mut self) {
+        self.0.report(Delivery::Errored);
+    }
 }
 
 /// Runs something when it is dropped.

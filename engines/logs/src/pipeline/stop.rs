@@ -17,6 +17,8 @@ pub(super) async fn stop(core: &Arc<Core>, deadline: Duration) -> StopReport {
     let begun = Instant::now();
     if !core.stopping.swap(true, Ordering::AcqRel) {
         core.changed.notify_one();
+        // A reload under way comes to its end first, or it would start what nobody stops.
+        let reload = tokio::time::timeout(deadline / 2, core.reloading.lock()).await;
         let end = Deadline::now() + deadline;
         let half = Deadline::now() + deadline / 2;
         let mut sources = Vec::new();
@@ -33,6 +35,7 @@ pub(super) async fn stop(core: &Arc<Core>, deadline: Duration) -> StopReport {
         if timeout_at(end, live.wait_for(|n| *n == 0)).await.is_err() {
             cut_off(core);
         }
+        drop(reload);
         core.report.lock().took = begun.elapsed();
         core.live.send_modify(|_| {});
     }
@@ -61,9 +64,11 @@ fn cut_off(core: &Arc<Core>) {
         }
         *sink.state.lock() = State::Failed;
         report.late.push(id.to_string());
-        let fill = sink.entry.upgrade().map(|e| e.fill()).unwrap_or_default();
-        // A sink that reads its rest has no way in any more; then only what it holds itself is known.
-        let lost = sink.control.unfinished.load(Ordering::Acquire) + fill.events.saturating_sub(fill.on_disk);
+        let fill = sink.probe.fill();
+        let held = sink.control.unfinished.load(Ordering::Acquire);
+        // What came from a disk stage is on disk until it is finished.
+        let held = if fill.has_disk { 0 } else { held };
+        let lost = held + fill.events.saturating_sub(fill.on_disk);
         if lost > 0 {
             report.lost.push((id.to_string(), lost));
             sink.telemetry
