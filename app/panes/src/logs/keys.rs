@@ -1,36 +1,82 @@
 //! What the keys of a log pane do. The verbs are those of every list: see the hint bar and `?`.
 
-use qd_core::When;
-use qd_logs_view::{FilterKind, LineNumber};
+use qd_core::Severity;
+use qd_logs_view::{FilterKind, LineNumber, plain};
 use qd_tty::{Key, KeyEvent, Mods};
-use qd_ui::edit::{Edit, LineEdit};
 
-use super::{Ask, LogPane, SIDE, Times, Typing, now, panel::Panel};
+use super::{
+    LogPane, Region, SIDE, Times,
+    jobs::{Aim, Jump},
+    panel::Panel,
+    prompt::{Ask, Mode},
+    text::{quoted, shown},
+};
 use crate::PaneEvent;
+
+/// The keys for the hint bar, for what is going on now.
+pub(super) fn hints(pane: &LogPane) -> &'static [(&'static str, &'static str)] {
+    if pane.typing.is_some() {
+        return &[("Enter", "done"), ("Tab", "complete"), ("Esc", "leave")];
+    }
+    if pane.work.is_some() {
+        return &[("Esc", "stop")];
+    }
+    if pane.panel.is_some() {
+        return &[("j k", "move"), ("Esc", "close")];
+    }
+    if pane.region == Region::Strip {
+        return &[
+            ("\u{2190} \u{2192}", "bar"),
+            ("Enter", "go there"),
+            ("+ -", "zoom"),
+            ("Tab", "lines"),
+            ("Esc", "close"),
+        ];
+    }
+    &[
+        ("/", "filter"),
+        ("a", "actions"),
+        ("d", "describe"),
+        ("f", "follow"),
+        ("g", "go to"),
+        (">", "level"),
+        ("t", "time"),
+        ("?", "keys"),
+    ]
+}
 
 /// The keys and what they do, for the help.
 pub(super) const HELP: &[(&str, &str)] = &[
     ("j k \u{2191} \u{2193}", "one line down, up"),
     ("Ctrl-d Ctrl-u PgDn PgUp", "half a page, a page"),
-    ("\u{2190} \u{2192} h l", "to the side"),
+    ("\u{2190} \u{2192}", "to the side; with columns, to another cell"),
     ("G, f", "to the end and follow; f again pauses"),
     ("g g", "to the beginning"),
-    ("g t, t t", "to a time: 12:30, 2026-05-01 08:00, -15m"),
-    ("g l, g %", "to a line of this source, to a share of everything"),
-    ("/", "show only what a filter matches"),
-    ("!", "hide what a filter matches"),
-    ("*", "filter by a field of this line"),
+    ("g e g E, g w g W", "to the next, previous error; warning or worse"),
+    ("g t t :, g l, g %", "to a time, to a line of this source, to a share"),
+    ("[ ]", "back to where a jump began, and forward"),
+    (".", "the last jump again"),
+    ("/", "show only what matches; Ctrl-t in it: hide, find"),
+    ("n N", "the next, previous line that was found"),
+    ("*", "filter by a field of this line, or by this cell"),
+    ("!", "invert the last filter"),
+    ("\\", "end the search, or take the last filter away"),
     ("< >", "lower, raise the minimum level"),
-    ("\\", "take the last filter away"),
     ("F", "the filters: Space switches, D removes"),
     ("x", "the sources: + adjusts the clock, D removes"),
     ("d, Enter", "this entry and its fields"),
+    ("p", "this entry laid out for reading"),
+    ("c", "fields as columns"),
+    ("m, ' \"", "bookmark this line; next, previous mark"),
+    ("t t, t h", "the strip: lines over time, by level"),
     ("t r", "times: hidden, clock, distance from this line"),
     ("w", "wrap long lines"),
-    ("y y, y f", "copy this line, copy its fields"),
-    ("r", "open everything again"),
+    ("y", "copy: y line, b body, f fields, j JSON, p place"),
+    ("a", "everything else: SQL, write to a file, comment, \u{2026}"),
+    ("o, r", "open another log, open everything again"),
+    ("Tab", "between the lines and the strip"),
     ("?", "these keys"),
-    ("Esc", "one level out"),
+    ("Esc", "one level out: work, panel, strip, search, filter"),
 ];
 
 impl LogPane {
@@ -46,6 +92,9 @@ impl LogPane {
         if self.panel.is_some() && self.panel_key(k) {
             return true;
         }
+        if self.region == Region::Strip && self.strip_key(k) {
+            return true;
+        }
         let page = i64::from(self.height().max(2)) - 1;
         let ctrl = k.mods.contains(Mods::CTRL);
         match k.key {
@@ -58,8 +107,8 @@ impl LogPane {
             Key::Up | Key::Char('k') => self.step(-1),
             Key::PageDown => self.scroll(page),
             Key::PageUp => self.scroll(-page),
-            Key::Right | Key::Char('l') => self.side = self.side.saturating_add(SIDE),
-            Key::Left | Key::Char('h') => self.side = self.side.saturating_sub(SIDE),
+            Key::Right => self.sideways(true),
+            Key::Left => self.sideways(false),
             Key::Home => {
                 let to = self.view.start();
                 self.go(to, "line");
@@ -67,33 +116,85 @@ impl LogPane {
             Key::End | Key::Char('G') => self.set_follow(true),
             Key::Char('f') => self.set_follow(!self.follow),
             Key::Char(c @ ('g' | 't' | 'y')) => self.pending = Some(c),
-            Key::Char('/') => self.ask(Ask::FilterIn, ""),
-            Key::Char('!') => self.ask(Ask::FilterOut, ""),
-            Key::Char('\\') => self.drop_filter(),
-            Key::Char('*') => self.open_fields(),
+            Key::Char('[') => self.travel(true),
+            Key::Char(']') => self.travel(false),
+            Key::Char('.') => match self.last_jump {
+                Some(j) => self.jump(j),
+                None => self.fail("there was no jump yet: g e, n, '"),
+            },
+            Key::Char('/') => self.ask(Ask::Filter(Mode::In), ""),
+            Key::Char('n') => self.jump_to(Aim::Hit, true),
+            Key::Char('N') => self.jump_to(Aim::Hit, false),
+            Key::Char('!') => self.invert_filter(),
+            Key::Char('\\') => self.clear(),
+            Key::Char('*') => self.filter_by_cell(),
             Key::Char('<') => self.shift_level(false),
             Key::Char('>') => self.shift_level(true),
             Key::Char('F') => self.panel = Some(Panel::filters()),
             Key::Char('x') => self.panel = Some(Panel::sources()),
             Key::Char('d') | Key::Enter => self.open_details(),
+            Key::Char('p') => self.open_pretty(),
+            Key::Char('c') => self.open_columns(),
+            Key::Char('a') => self.panel = Some(Panel::menu()),
+            Key::Char('m') => self.toggle_bookmark(),
+            Key::Char('\'') => self.jump_to(Aim::Mark, true),
+            Key::Char('"') => self.jump_to(Aim::Mark, false),
+            Key::Char('o') => self.ask(Ask::Open, ""),
+            Key::Char('S') => self.fail("logs stand in the order of their times"),
             Key::Char('w') => self.wrap = !self.wrap,
-            Key::Char('r') => match crate::Pane::restart(self) {
-                Ok(()) => self.tell("opened again"),
-                Err(e) => self.fail(&e.to_string()),
-            },
+            Key::Char('r') => self.reopen(),
             Key::Char('?') => self.panel = Some(Panel::help()),
+            Key::Tab if self.strip.is_some() => self.region = Region::Strip,
             Key::Esc => return self.out(),
             _ => return false,
         }
         true
     }
 
-    /// One level out: the panel, then the place to the side.
+    fn jump_to(&mut self, aim: Aim, forward: bool) {
+        self.jump(Jump { aim, forward });
+    }
+
+    pub(super) fn reopen(&mut self) {
+        match crate::Pane::restart(self) {
+            Ok(()) => self.tell("opened again"),
+            Err(e) => self.fail(&e.to_string()),
+        }
+    }
+
+    fn sideways(&mut self, right: bool) {
+        if !self.columns.is_empty() {
+            let last = self.columns.len() - 1;
+            self.cell = if right {
+                (self.cell + 1).min(last)
+            } else {
+                self.cell.saturating_sub(1)
+            };
+        } else if right {
+            self.side = self.side.saturating_add(SIDE);
+        } else {
+            self.side = self.side.saturating_sub(SIDE);
+        }
+    }
+
+    /// One level out: what goes on, the panel, the strip, the search, the filters.
     fn out(&mut self) -> bool {
-        if self.panel.take().is_some() {
+        if self.stop_work() || self.panel.take().is_some() {
             return true;
         }
-        std::mem::take(&mut self.side) > 0
+        if self.strip.take().is_some() {
+            self.region = Region::Lines;
+            return true;
+        }
+        if std::mem::take(&mut self.side) > 0 {
+            return true;
+        }
+        let s = self.snapshot();
+        if self.search.is_none() && s.filters.is_empty() && s.level.is_none() {
+            return false;
+        }
+        self.clear();
+        true
     }
 
     fn second_key(&mut self, first: char, k: &KeyEvent) -> bool {
@@ -103,9 +204,14 @@ impl LogPane {
                 let to = self.view.start();
                 self.go(to, "line");
             }
-            ('g' | 't', 't') => self.ask(Ask::Time, ""),
+            ('g', 'e') => self.jump_to(Aim::Level(Severity::Error), true),
+            ('g', 'E') => self.jump_to(Aim::Level(Severity::Error), false),
+            ('g', 'w') => self.jump_to(Aim::Level(Severity::Warn), true),
+            ('g', 'W') => self.jump_to(Aim::Level(Severity::Warn), false),
+            ('g', 't') | ('t', ':') => self.ask(Ask::Time, ""),
             ('g', 'l') => self.ask(Ask::Line, ""),
             ('g', '%') => self.ask(Ask::Percent, ""),
+            ('t', 't' | 'h') => self.toggle_strip(),
             ('t', 'l') => self.set_follow(true),
             ('t', 'r') => {
                 self.times = match self.times {
@@ -114,129 +220,112 @@ impl LogPane {
                     Times::Relative => Times::Hidden,
                 }
             }
-            ('y', 'y') => self.copy_line(),
-            ('y', 'f') => self.copy_fields(),
+            ('y', 'y' | 'b' | 'f' | 'j' | 'p') => self.copy(c),
             _ => self.fail(&format!("{first} {c} does nothing here; ? shows the keys")),
         }
         true
     }
 
-    fn copy_line(&mut self) {
-        if let Some(row) = self.selected() {
-            self.events.push(PaneEvent::Copied(qd_logs_view::plain(&row.text())));
+    /// Copies something of the selected line.
+    pub(super) fn copy(&mut self, what: char) {
+        if let Some(row) = self.table_row().filter(|_| what == 'y') {
+            self.events.push(PaneEvent::Copied(plain(&row)));
+            return;
         }
-    }
-
-    fn copy_fields(&mut self) {
-        if let Some(row) = self.selected() {
-            let text = row.text().into_owned();
-            let parsed = row.parse(&text);
-            let lines: Vec<String> = parsed
-                .fields
-                .iter()
-                .map(|f| format!("{}={}", f.name, panel::shown(&f.value)))
-                .collect();
-            self.events
-                .push(PaneEvent::Copied(qd_logs_view::plain(&lines.join("\n"))));
+        let Some(row) = self.selected() else {
+            self.fail("no line is selected");
+            return;
+        };
+        let text = row.text().into_owned();
+        let parsed = row.parse(&text);
+        let pairs = || parsed.fields.iter().map(|f| (f.name.to_string(), &f.value));
+        let copied = match what {
+            'b' => match &parsed.unescaped {
+                Some(body) => body.clone(),
+                None => text.get(parsed.body.clone()).unwrap_or(&text).to_owned(),
+            },
+            'f' => pairs()
+                .map(|(k, v)| format!("{k}={}", shown(v)))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            'j' => super::text::json(&parsed.fields),
+            'p' => {
+                let s = self.snapshot();
+                let name = s.sources.iter().find(|x| x.id == row.pos.source);
+                let name = name.map(|x| x.name.as_str()).unwrap_or_default();
+                match row.number {
+                    LineNumber::At(n) => format!("{name}:{n}"),
+                    _ => name.to_owned(),
+                }
+            }
+            _ => text.clone(),
+        };
+        if copied.is_empty() {
+            self.fail("this line has none");
+            return;
         }
+        let copied: Vec<String> = copied.lines().map(plain).collect();
+        self.events.push(PaneEvent::Copied(copied.join("\n")));
     }
 
-    pub(super) fn ask(&mut self, ask: Ask, text: &str) {
-        self.typing = Some(Typing {
-            ask,
-            edit: LineEdit::new(text),
-            error: None,
-        });
-    }
-
-    fn drop_filter(&mut self) {
+    /// Ends the search, or takes the last filter away, or the minimum level.
+    fn clear(&mut self) {
+        if self.end_search() {
+            self.tell("the search is over");
+            return;
+        }
+        self.ticks.forget();
         let s = self.snapshot();
         match s.filters.last() {
             Some(f) => match self.view.remove_filter(f.id) {
                 Ok(()) => self.tell(format!("no longer: {}", f.text)),
                 Err(e) => self.fail(&e.to_string()),
             },
-            None if s.level.is_some() => {
-                self.view.set_level(None);
-                self.tell("showing every level");
-            }
+            None if s.level.is_some() => self.set_level(None),
             None => self.fail("there is no filter"),
         }
     }
 
-    fn type_key(&mut self, k: &KeyEvent) -> bool {
-        let Some(t) = &mut self.typing else { return false };
-        match k.key {
-            Key::Esc => self.typing = None,
-            Key::Enter => self.answer(),
-            Key::Up if k.mods.is_empty() => {
-                if let Some(last) = self.history.last() {
-                    t.edit.set(last);
-                }
-            }
-            _ => {
-                if t.edit.key(k) != Edit::Ignored {
-                    t.error = None;
-                }
-            }
-        }
-        true
-    }
-
-    /// Enter in the prompt.
-    fn answer(&mut self) {
-        let Some(t) = self.typing.take() else { return };
-        let text = t.edit.text().trim().to_owned();
-        if text.is_empty() {
+    /// What the last filter showed is hidden, and the other way round.
+    fn invert_filter(&mut self) {
+        let s = self.snapshot();
+        let Some(f) = s.filters.last() else {
+            self.fail("there is no filter to invert; / adds one, and Ctrl-t in it hides");
             return;
-        }
-        let done = match &t.ask {
-            Ask::FilterIn => self.add_filter(FilterKind::In, &text),
-            Ask::FilterOut => self.add_filter(FilterKind::Out, &text),
-            Ask::Time => When::parse(&text, &now()).map_err(|e| e.to_string()).map(|w| {
-                let to = self.view.at_time(w.start(now().at));
-                self.go(to, "line at or after that time");
-            }),
-            Ask::Line => text
-                .replace(',', "")
-                .parse::<u64>()
-                .map_err(|e| e.to_string())
-                .map(|n| {
-                    let source = self.cursor.map_or(0, |c| c.source);
-                    let to = self.view.at_line(source, n);
-                    self.go(to, "such line (or it is not indexed yet)");
-                }),
-            Ask::Percent => text
-                .trim_end_matches('%')
-                .parse::<f64>()
-                .map_err(|e| e.to_string())
-                .map(|p| {
-                    let to = self.view.at_share((p / 100.0).clamp(0.0, 1.0));
-                    self.go(to, "line");
-                }),
-            Ask::Clock(source) => {
-                signed_nanos(&text).and_then(|n| self.view.adjust_clock(*source, n).map_err(|e| e.to_string()))
-            }
         };
+        let kind = match f.kind {
+            FilterKind::In => FilterKind::Out,
+            FilterKind::Out => FilterKind::In,
+        };
+        let done = self
+            .add_filter(kind, &f.text)
+            .and_then(|()| self.view.remove_filter(f.id).map_err(|e| e.to_string()));
         match done {
-            Ok(()) => {
-                self.history.push(text);
-                if self.history.len() > 100 {
-                    self.history.remove(0);
-                }
-            }
-            Err(e) => {
-                self.typing = Some(Typing { error: Some(e), ..t });
-            }
+            Ok(()) => self.tell(match kind {
+                FilterKind::In => format!("showing only {}", f.text),
+                FilterKind::Out => format!("hiding {}", f.text),
+            }),
+            Err(e) => self.fail(&e),
         }
     }
 
-    /// Adds a filter; the selection stays where it is, or at the nearest line that is left.
-    pub(super) fn add_filter(&mut self, kind: FilterKind, text: &str) -> Result<(), String> {
-        self.view
-            .filter(kind, text, &now())
-            .map(drop)
-            .map_err(|e| e.to_string())
+    fn filter_by_cell(&mut self) {
+        let Some(name) = self.columns.get(self.cell).map(|c| c.name.clone()) else {
+            self.open_fields();
+            return;
+        };
+        let value = self.selected().and_then(|row| {
+            let text = row.text().into_owned();
+            row.parse(&text).get(&name).map(shown)
+        });
+        match value {
+            Some(v) => {
+                if let Err(e) = self.add_filter(FilterKind::In, &format!("{name}:{}", quoted(&v))) {
+                    self.fail(&e);
+                }
+            }
+            None => self.fail("this line has no such field"),
+        }
     }
 
     /// A line number for the status.
@@ -246,32 +335,5 @@ impl LogPane {
             LineNumber::FromEnd(n) => format!("line \u{2212}{}", super::grouped(n)),
             LineNumber::Unknown => "line ?".to_owned(),
         }
-    }
-}
-
-use super::panel;
-
-/// A duration with a sign, in nanoseconds.
-fn signed_nanos(text: &str) -> Result<i64, String> {
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let d = qd_core::parse_duration(rest.trim()).map_err(|e| e.to_string())?;
-    i64::try_from(d.as_nanos())
-        .map(|n| sign * n)
-        .map_err(|_| "that is too long".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_can_be_set_back() {
-        assert_eq!(signed_nanos("1s"), Ok(1_000_000_000));
-        assert_eq!(signed_nanos("-1m"), Ok(-60_000_000_000));
-        assert_eq!(signed_nanos("+2ms"), Ok(2_000_000));
-        assert!(signed_nanos("soon").is_err());
     }
 }

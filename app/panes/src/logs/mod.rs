@@ -4,67 +4,43 @@
 //! selected line, the prompt at the bottom, and the panel that is open (filters, sources, details, the menu). Nothing of a
 //! line reaches the screen but through `sanitize`.
 
+mod chrome;
 mod draw;
+mod jobs;
 mod keys;
+mod marks;
+mod menu;
 mod panel;
+mod place;
+mod prompt;
+mod strip;
+mod text;
+mod ticks;
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use qd_core::{Now, Severity, Timestamp, Wake, publish::WakeGuard};
 use qd_frame::Frame;
-use qd_logs_view::{Anchor, Options, Pos, Row, Screen, Snapshot, View};
-use qd_mux::{Action, PaneSpec};
+use qd_logs_view::{Marks, Options, Pattern, Pos, View};
+use qd_mux::{Action, Mode, PaneSpec};
 use qd_tty::{InputEvent, KeyKind, MouseButton, MouseKind, Rect, Size};
-use qd_ui::{Look, edit::LineEdit};
+use qd_ui::Look;
 
 use crate::{Cursor, Focus, Pane, PaneEvent, Refused};
+use jobs::{Jump, Work};
 use panel::Panel;
+use prompt::{History, Typing};
+use strip::Strip;
+use ticks::Ticks;
 
 /// Lines a turn of the wheel moves.
 const WHEEL: i64 = 3;
 /// Columns a step to the side moves.
 const SIDE: u16 = 8;
-
-/// What the prompt at the bottom asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Ask {
-    /// A filter to keep lines by.
-    FilterIn,
-    /// A filter to hide lines by.
-    FilterOut,
-    /// A moment to go to.
-    Time,
-    /// A line number of the selected line's source.
-    Line,
-    /// A share of everything to go to.
-    Percent,
-    /// What to add to the clock of a source.
-    Clock(u32),
-}
-
-impl Ask {
-    fn label(&self) -> &'static str {
-        match self {
-            Ask::FilterIn => "show only",
-            Ask::FilterOut => "hide",
-            Ask::Time => "go to time",
-            Ask::Line => "go to line",
-            Ask::Percent => "go to %",
-            Ask::Clock(_) => "add to its clock",
-        }
-    }
-}
-
-/// The line that is typed at the bottom.
-#[derive(Debug)]
-struct Typing {
-    ask: Ask,
-    edit: LineEdit,
-    error: Option<String>,
-}
 
 /// How times are shown before the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +53,31 @@ enum Times {
     Relative,
 }
 
+/// What the keys move in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Region {
+    /// The lines.
+    Lines,
+    /// The strip with the histogram.
+    Strip,
+}
+
+/// A field that is shown as a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    name: String,
+    /// The widest value that was seen, so that columns do not jump; never narrower than before.
+    width: usize,
+}
+
 /// A pane onto logs.
 pub(crate) struct LogPane {
     view: View,
+    wake: Wake,
     /// What it was asked to open, for starting again.
     paths: Vec<PathBuf>,
+    /// What relative paths are relative to.
+    base: Option<PathBuf>,
     size: Size,
     /// The selected line; none before there is one.
     cursor: Option<Pos>,
@@ -93,19 +89,38 @@ pub(crate) struct LogPane {
     wrap: bool,
     side: u16,
     times: Times,
+    columns: Vec<Shown>,
+    /// The column that is selected.
+    cell: usize,
+    region: Region,
+    strip: Option<Strip>,
     typing: Option<Typing>,
     /// A key that waits for the next one (`g`, `t`, `y`).
     pending: Option<char>,
     panel: Option<Panel>,
+    search: Option<Pattern>,
+    work: Option<Work>,
+    last_jump: Option<Jump>,
+    /// Places that were left by a jump, and those that were gone back from.
+    back: Vec<Pos>,
+    ahead: Vec<Pos>,
+    marks: Marks,
+    /// What went wrong in writing the marks.
+    unsaved: marks::Unsaved,
+    /// The thread that writes them.
+    saving: Option<std::thread::JoinHandle<()>>,
+    /// Where marks are kept.
+    state: PathBuf,
+    ticks: Ticks,
     /// What happened last, shown at the bottom until the next key.
     note: Option<(String, Tone)>,
-    history: Vec<String>,
+    history: History,
     events: Vec<PaneEvent>,
     title: String,
     /// The rows as they were last drawn, for the mouse and for `screen_text`.
     shown: Vec<(u16, Pos)>,
     text: Vec<String>,
-    _guard: WakeGuard,
+    guard: WakeGuard,
 }
 
 /// How a note is to be taken.
@@ -153,10 +168,13 @@ impl LogPane {
     pub(crate) fn open(wake: Wake, spec: &PaneSpec, size: Size) -> Result<LogPane, Refused> {
         let paths = paths_of(spec);
         let view = View::open(&paths, Options::default()).map_err(|e| Refused(e.to_string()))?;
-        let guard = view.published().on_change(wake);
+        let guard = view.published().on_change(Arc::clone(&wake));
+        let state = marks::state_dir(spec);
         let mut pane = LogPane {
             view,
+            wake,
             paths,
+            base: spec.cwd.as_deref().map(PathBuf::from),
             size,
             cursor: None,
             cursor_row: 0,
@@ -165,17 +183,32 @@ impl LogPane {
             wrap: false,
             side: 0,
             times: Times::Hidden,
+            columns: Vec::new(),
+            cell: 0,
+            region: Region::Lines,
+            strip: None,
             typing: None,
             pending: None,
             panel: None,
+            search: None,
+            work: None,
+            last_jump: None,
+            back: Vec::new(),
+            ahead: Vec::new(),
+            marks: Marks::default(),
+            unsaved: marks::Unsaved::default(),
+            saving: None,
+            state,
+            ticks: Ticks::default(),
             note: None,
-            history: Vec::new(),
+            history: History::default(),
             events: Vec::new(),
             title: String::new(),
             shown: Vec::new(),
             text: Vec::new(),
-            _guard: guard,
+            guard,
         };
+        pane.load_marks();
         if let Some(text) = spec.args.get("filter") {
             pane.view
                 .filter(qd_logs_view::FilterKind::In, text, &now())
@@ -183,103 +216,6 @@ impl LogPane {
         }
         pane.retitle();
         Ok(pane)
-    }
-
-    fn snapshot(&self) -> std::sync::Arc<Snapshot> {
-        self.view.snapshot()
-    }
-
-    /// Rows there are for lines: the last row of the pane is the state's.
-    fn height(&self) -> u16 {
-        let panel = self.panel.as_ref().map_or(0, |p| p.height(self.size));
-        self.size.rows.saturating_sub(1).saturating_sub(panel)
-    }
-
-    /// The rows to draw, and which of them is selected.
-    fn screen(&mut self) -> Result<Screen, qd_logs_view::Error> {
-        let h = usize::from(self.height().max(1));
-        if self.follow || self.cursor.is_none() {
-            let s = self.view.rows(Anchor::End, h, 0)?;
-            self.cursor = s.rows.last().map(|r| r.pos).or(self.cursor);
-            self.cursor_row = u16::try_from(s.rows.len().saturating_sub(1)).unwrap_or(0);
-            return Ok(s);
-        }
-        let Some(cursor) = self.cursor else {
-            return Ok(Screen::default());
-        };
-        self.cursor_row = self.cursor_row.min(self.height().saturating_sub(1));
-        let before = usize::from(self.cursor_row);
-        let s = self.view.rows(Anchor::At(cursor), before, h.saturating_sub(before))?;
-        if let Some(row) = s.rows.get(s.at) {
-            self.cursor = Some(row.pos);
-        }
-        self.cursor_row = u16::try_from(s.at).unwrap_or(0).min(self.height().saturating_sub(1));
-        Ok(s)
-    }
-
-    /// The selected line.
-    fn selected(&self) -> Option<Row> {
-        let cursor = self.cursor?;
-        let s = self.view.rows(Anchor::At(cursor), 0, 1).ok()?;
-        s.rows.get(s.at).cloned()
-    }
-
-    /// Moves the selection by lines.
-    fn step(&mut self, by: i64) {
-        let Some(from) = self.cursor else { return };
-        match self.view.step(from, by) {
-            Ok(Some(to)) => {
-                let was_end = self.follow;
-                if by < 0 && was_end {
-                    self.leave_follow();
-                }
-                self.cursor = Some(to);
-                if !self.follow {
-                    let row = i64::from(self.cursor_row) + by;
-                    self.cursor_row =
-                        u16::try_from(row.clamp(0, i64::from(self.height().saturating_sub(1)))).unwrap_or(0);
-                }
-            }
-            Ok(None) => {}
-            Err(e) => self.fail(&e.to_string()),
-        }
-    }
-
-    /// Moves the lines under the selection, as the wheel does.
-    fn scroll(&mut self, by: i64) {
-        self.step(by);
-        if !self.follow {
-            let row = i64::from(self.cursor_row) - by;
-            self.cursor_row = u16::try_from(row.clamp(0, i64::from(self.height().saturating_sub(1)))).unwrap_or(0);
-        }
-    }
-
-    fn leave_follow(&mut self) {
-        if self.follow {
-            self.follow = false;
-            self.left_at = self.snapshot().rows;
-        }
-    }
-
-    /// Goes to a place that the view found.
-    fn go(&mut self, to: Result<Option<Pos>, qd_logs_view::Error>, what: &str) {
-        match to {
-            Ok(Some(pos)) => {
-                self.leave_follow();
-                self.cursor = Some(pos);
-                self.cursor_row = self.height() / 3;
-            }
-            Ok(None) => self.fail(&format!("there is no {what}")),
-            Err(e) => self.fail(&e.to_string()),
-        }
-    }
-
-    fn set_follow(&mut self, follow: bool) {
-        if follow {
-            self.follow = true;
-        } else {
-            self.leave_follow();
-        }
     }
 
     fn fail(&mut self, text: &str) {
@@ -292,14 +228,23 @@ impl LogPane {
 
     /// Raises or lowers the minimum level by a step.
     fn shift_level(&mut self, up: bool) {
-        let now = self.snapshot().level;
-        let at = now.map_or(0, |s| Severity::ALL.iter().position(|o| *o == s).map_or(0, |i| i + 1));
+        let all = &Severity::ALL;
+        // The lowest level hides nothing and is the same as none.
+        let at = self
+            .snapshot()
+            .level
+            .and_then(|s| all.iter().position(|o| *o == s))
+            .unwrap_or(0);
         let next = if up {
-            (at + 1).min(Severity::ALL.len())
+            (at + 1).min(all.len() - 1)
         } else {
             at.saturating_sub(1)
         };
-        let level = next.checked_sub(1).and_then(|i| Severity::ALL.get(i).copied());
+        self.set_level(all.get(next).copied());
+    }
+
+    fn set_level(&mut self, level: Option<Severity>) {
+        let level = level.filter(|l| *l > Severity::Trace);
         self.view.set_level(level);
         match level {
             Some(l) => self.tell(format!("showing {l} and above")),
@@ -344,6 +289,7 @@ impl Pane for LogPane {
     }
 
     fn draw(&mut self, frame: &mut Frame, area: Rect, look: &Look, focus: Focus) -> Cursor {
+        self.poll();
         self.retitle();
         self.paint(frame, area, look, focus)
     }
@@ -356,12 +302,11 @@ impl Pane for LogPane {
         match event {
             InputEvent::Key(k) if k.kind != KeyKind::Release => self.key(k),
             InputEvent::Paste(bytes) => {
-                if let Some(t) = &mut self.typing {
-                    t.edit.insert(&String::from_utf8_lossy(bytes));
-                    t.error = None;
-                    return true;
+                if self.typing.is_none() {
+                    return false;
                 }
-                false
+                self.type_text(&String::from_utf8_lossy(bytes));
+                true
             }
             InputEvent::Mouse(m) => match m.kind {
                 MouseKind::WheelUp => {
@@ -373,11 +318,13 @@ impl Pane for LogPane {
                     true
                 }
                 MouseKind::Press(MouseButton::Left) => {
-                    let hit = self.shown.iter().rev().find(|(y, _)| *y <= m.row).copied();
-                    if let Some((y, pos)) = hit.filter(|_| m.row < self.height()) {
+                    let lines = self.areas().lines;
+                    let hit = self.shown.iter().rposition(|(y, _)| *y <= m.row);
+                    if let Some(i) = hit.filter(|_| (lines.y..lines.bottom()).contains(&m.row)) {
                         self.leave_follow();
-                        self.cursor = Some(pos);
-                        self.cursor_row = y;
+                        self.region = Region::Lines;
+                        self.cursor = self.shown.get(i).map(|(_, pos)| *pos);
+                        self.cursor_row = u16::try_from(i).unwrap_or(0);
                     }
                     true
                 }
@@ -433,15 +380,42 @@ impl Pane for LogPane {
     }
 
     fn restart(&mut self) -> Result<(), Refused> {
+        let before = self.snapshot();
         let view = View::open(&self.paths, Options::default()).map_err(|e| Refused(e.to_string()))?;
+        let again = before.filters.iter().try_for_each(|f| {
+            let id = view.filter(f.kind, &f.text, &now())?;
+            view.enable_filter(id, f.enabled)
+        });
+        view.set_level(before.level);
+        view.search(self.search.clone());
+        self.work = None;
+        self.guard = view.published().on_change(Arc::clone(&self.wake));
         self.view = view;
         self.cursor = None;
+        self.back.clear();
+        self.ahead.clear();
+        self.ticks = Ticks::default();
+        if let Some(strip) = &mut self.strip {
+            strip.forget();
+        }
         self.follow = true;
-        Ok(())
+        self.load_marks();
+        again.map_err(|e| Refused(e.to_string()))
     }
 
     fn is_dead(&self) -> bool {
         false
+    }
+
+    fn home(&self) -> Mode {
+        Mode::Nav
+    }
+
+    fn hints(&self) -> Vec<(String, String)> {
+        keys::hints(self)
+            .iter()
+            .map(|(k, l)| ((*k).to_owned(), (*l).to_owned()))
+            .collect()
     }
 
     fn screen_text(&self) -> String {

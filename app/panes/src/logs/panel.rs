@@ -1,9 +1,23 @@
-//! The panel below the lines: the filters, the sources, an entry's fields, the keys.
+//! The panel below the lines: lists to choose from, and an entry seen closer.
 
-use qd_logs_view::{FieldValue, FilterKind, plain};
-use qd_tty::{Key, KeyEvent, Size};
+use qd_core::Severity;
+use qd_logs_view::{Column, FilterKind, Table, columns, plain, pretty};
+use qd_tty::{Key, KeyEvent, Mods, Size};
+use unicode_width::UnicodeWidthStr;
 
-use super::{Ask, LogPane, keys::HELP};
+use super::{
+    LogPane, Shown,
+    keys::HELP,
+    prompt::Ask,
+    text::{quoted, shown},
+};
+
+/// The widest a column of a table is shown.
+const CELL: usize = 40;
+/// How many rows of a table say how wide its columns are.
+const MEASURED: usize = 200;
+/// A pane lower than this gives all of itself to a panel.
+const LOW: u16 = 10;
 
 /// What the panel shows.
 #[derive(Debug)]
@@ -14,8 +28,18 @@ pub(super) enum Kind {
     Sources,
     /// An entry.
     Details(Vec<(String, String)>),
+    /// An entry laid out for reading.
+    Pretty(Vec<String>),
     /// The fields of a line, to choose a filter from.
     Fields(Vec<(String, String)>),
+    /// The fields there are, to be shown as columns.
+    Columns(Vec<Column>),
+    /// The levels, to choose the lowest from.
+    Levels,
+    /// What a statement gave: the widths of its columns, and the first that is shown.
+    Table(Box<Table>, Vec<usize>, usize),
+    /// What can be done.
+    Menu,
     /// The keys.
     Help,
 }
@@ -24,6 +48,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Panel {
     pub(super) kind: Kind,
+    /// The selected row; of what has none, the first that is shown.
     pub(super) at: usize,
 }
 
@@ -31,12 +56,22 @@ pub(super) struct Panel {
 pub(super) struct Item {
     pub(super) left: String,
     pub(super) right: String,
-    /// Whether it is switched off.
+    /// Whether it is switched off, or cannot be done.
     pub(super) off: bool,
 }
 
+impl Item {
+    pub(super) fn new(left: impl Into<String>, right: impl Into<String>) -> Item {
+        Item {
+            left: left.into(),
+            right: right.into(),
+            off: false,
+        }
+    }
+}
+
 impl Panel {
-    fn of(kind: Kind) -> Panel {
+    pub(super) fn of(kind: Kind) -> Panel {
         Panel { kind, at: 0 }
     }
 
@@ -52,46 +87,92 @@ impl Panel {
         Panel::of(Kind::Help)
     }
 
-    /// Rows it takes: at most half of the pane, and none when that leaves no room for lines.
+    pub(super) fn menu() -> Panel {
+        Panel::of(Kind::Menu)
+    }
+
+    pub(super) fn table(table: Table) -> Panel {
+        let widths = table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, name)| {
+                let cell = |row: &Vec<qd_core::Value>| row.get(i).map_or(0, |v| plain(&v.to_string()).width());
+                let widest = table.rows.iter().take(MEASURED).map(cell).max().unwrap_or(0);
+                widest.max(plain(name).width()).min(CELL)
+            })
+            .collect();
+        Panel::of(Kind::Table(Box::new(table), widths, 0))
+    }
+
+    /// Rows it takes: at most half of the pane, a table more, and all of a low pane.
     pub(super) fn height(&self, size: Size) -> u16 {
         let wanted = match &self.kind {
             Kind::Details(v) | Kind::Fields(v) => v.len() + 1,
+            Kind::Pretty(v) => v.len() + 1,
+            Kind::Columns(v) => v.len() + 1,
+            Kind::Levels => Severity::ALL.len() + 1,
+            Kind::Table(t, ..) => t.rows.len() + 2,
+            Kind::Menu => super::menu::ACTS.len() + 1,
             Kind::Help => HELP.len() + 1,
             Kind::Filters | Kind::Sources => 8,
         };
-        let half = size.rows / 2;
+        let most = match &self.kind {
+            _ if size.rows < LOW => size.rows.saturating_sub(1),
+            Kind::Table(..) => size.rows / 3 * 2,
+            _ => size.rows / 2,
+        };
         u16::try_from(wanted)
             .unwrap_or(u16::MAX)
-            .min(if half < 3 { 0 } else { half })
+            .min(if most < 2 { 0 } else { most })
     }
 
     /// The heading.
-    pub(super) fn heading(&self) -> &'static str {
-        match self.kind {
-            Kind::Filters => "filters \u{b7} Space switches \u{b7} D removes \u{b7} Esc closes",
-            Kind::Sources => "sources \u{b7} + adjusts the clock \u{b7} D removes \u{b7} Esc closes",
-            Kind::Details(_) => "entry \u{b7} j k moves on \u{b7} Esc closes",
-            Kind::Fields(_) => "filter by \u{b7} Enter shows only \u{b7} ! hides \u{b7} Esc closes",
-            Kind::Help => "keys \u{b7} Esc closes",
+    pub(super) fn heading(&self) -> String {
+        match &self.kind {
+            Kind::Filters => "filters \u{b7} Space switches \u{b7} D removes \u{b7} Esc closes".to_owned(),
+            Kind::Sources => "sources \u{b7} + adjusts the clock \u{b7} D removes \u{b7} Esc closes".to_owned(),
+            Kind::Details(_) => "entry \u{b7} j k another \u{b7} PgDn PgUp on in it \u{b7} Esc closes".to_owned(),
+            Kind::Pretty(_) => "laid out \u{b7} j k another \u{b7} PgDn PgUp on in it \u{b7} Esc closes".to_owned(),
+            Kind::Fields(_) => "filter by \u{b7} Enter shows only \u{b7} ! hides \u{b7} Esc closes".to_owned(),
+            Kind::Columns(_) => "columns \u{b7} Space chooses \u{b7} \\ none \u{b7} Esc closes".to_owned(),
+            Kind::Levels => "the lowest level that is shown \u{b7} Enter chooses \u{b7} Esc closes".to_owned(),
+            Kind::Table(t, ..) => {
+                let mut text = format!(
+                    "{} rows \u{b7} \u{2190} \u{2192} columns \u{b7} y y copies \u{b7} Esc closes",
+                    super::grouped(t.rows.len() as u64)
+                );
+                if let Some(n) = &t.note {
+                    text.push_str(&format!(" \u{b7} {}", plain(n)));
+                }
+                text
+            }
+            Kind::Menu => "what can be done \u{b7} Enter does it \u{b7} Esc closes".to_owned(),
+            Kind::Help => "keys \u{b7} j k on \u{b7} Esc closes".to_owned(),
         }
     }
-}
 
-/// A field's value as text.
-pub(super) fn shown(v: &FieldValue<'_>) -> String {
-    v.as_ref().to_string()
-}
-
-/// A value as the filter language writes it.
-fn quoted(v: &str) -> String {
-    let bare = !v.is_empty()
-        && v.chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
-    if bare && !v.starts_with('-') {
-        v.to_owned()
-    } else {
-        format!("\"{}\"", v.replace('\\', "\\\\").replace('"', "\\\""))
+    /// Whether it is a list with a selected row.
+    pub(super) fn selects(&self) -> bool {
+        !matches!(self.kind, Kind::Details(_) | Kind::Pretty(_) | Kind::Help)
     }
+
+    /// Whether it shows the selected line, and another when that moves.
+    fn follows(&self) -> bool {
+        matches!(self.kind, Kind::Details(_) | Kind::Pretty(_))
+    }
+}
+
+/// A row of a table from a column on, for the screen.
+pub(super) fn table_line<'a>(cells: impl Iterator<Item = std::borrow::Cow<'a, str>>, widths: &[usize]) -> String {
+    let mut out = String::new();
+    for (cell, w) in cells.zip(widths) {
+        let cell = plain(&cell);
+        let text = qd_ui::fit(&cell, *w, "\u{2026}");
+        out.push_str(&text);
+        out.push_str(&" ".repeat(w.saturating_sub(text.width()) + 2));
+    }
+    out
 }
 
 impl LogPane {
@@ -99,11 +180,6 @@ impl LogPane {
     pub(super) fn panel_items(&self) -> Vec<Item> {
         let Some(p) = &self.panel else { return Vec::new() };
         let s = self.snapshot();
-        let pair = |(l, r): &(String, String)| Item {
-            left: l.clone(),
-            right: r.clone(),
-            off: false,
-        };
         match &p.kind {
             Kind::Filters => s
                 .filters
@@ -122,42 +198,55 @@ impl LogPane {
                     off: !f.enabled,
                 })
                 .collect(),
-            Kind::Sources => s
-                .sources
+            Kind::Sources => s.sources.iter().map(source_item).collect(),
+            Kind::Details(v) | Kind::Fields(v) => v.iter().map(|(l, r)| Item::new(l, r)).collect(),
+            Kind::Pretty(v) => v.iter().map(|l| Item::new(l, "")).collect(),
+            Kind::Columns(v) => v
                 .iter()
-                .map(|src| {
-                    let mut right = format!("{} lines", super::grouped(src.lines));
-                    if !src.complete {
-                        right.push_str(" so far");
-                    }
-                    if src.clock != 0 {
-                        right.push_str(&format!(" clock {:+.3} s", src.clock as f64 / 1e9));
-                    }
-                    if src.dropped > 0 {
-                        right.push_str(&format!(" {} dropped", super::grouped(src.dropped)));
-                    }
-                    if src.rotated {
-                        right.push_str(" rotated");
-                    }
-                    if let Some(n) = src.notes.last() {
-                        right.push_str(&format!(" {}", plain(n)));
-                    }
-                    Item {
-                        left: format!("{}  {}", plain(&src.name), src.formats.join(", ")),
-                        right,
-                        off: false,
-                    }
+                .map(|c| {
+                    let on = self.columns.iter().any(|x| x.name == c.name);
+                    Item::new(
+                        format!("{} {}", if on { "[x]" } else { "[ ]" }, plain(&c.name)),
+                        format!(
+                            "{}, in {} of the lines around here",
+                            c.kind,
+                            super::grouped(c.lines as u64)
+                        ),
+                    )
                 })
                 .collect(),
-            Kind::Details(v) | Kind::Fields(v) => v.iter().map(pair).collect(),
-            Kind::Help => HELP
+            Kind::Levels => Severity::ALL
                 .iter()
-                .map(|(k, d)| Item {
-                    left: (*k).to_owned(),
-                    right: (*d).to_owned(),
-                    off: false,
+                .map(|l| {
+                    Item::new(
+                        l.to_string(),
+                        if *l == Severity::Trace {
+                            "everything"
+                        } else {
+                            "and above"
+                        },
+                    )
                 })
                 .collect(),
+            Kind::Table(t, widths, from) => t
+                .rows
+                .iter()
+                .map(|row| {
+                    let cells = row.iter().skip(*from).map(|v| v.to_string().into());
+                    Item::new(table_line(cells, widths.get(*from..).unwrap_or_default()), "")
+                })
+                .collect(),
+            Kind::Menu => self.menu_items(),
+            Kind::Help => HELP.iter().map(|(k, d)| Item::new(*k, *d)).collect(),
+        }
+    }
+
+    /// How many rows the panel has.
+    fn panel_rows(&self) -> usize {
+        match self.panel.as_ref().map(|p| &p.kind) {
+            Some(Kind::Table(t, ..)) => t.rows.len(),
+            Some(Kind::Pretty(v)) => v.len(),
+            _ => self.panel_items().len(),
         }
     }
 
@@ -181,10 +270,25 @@ impl LogPane {
         }
     }
 
+    pub(super) fn open_columns(&mut self) {
+        let found = columns(&self.sample());
+        if found.is_empty() {
+            self.fail("the lines around here have no fields that are known");
+        } else {
+            self.panel = Some(Panel::of(Kind::Columns(found)));
+        }
+    }
+
     pub(super) fn open_details(&mut self) {
         let items = self.details();
         if !items.is_empty() {
             self.panel = Some(Panel::of(Kind::Details(items)));
+        }
+    }
+
+    pub(super) fn open_pretty(&mut self) {
+        if let Some(row) = self.selected() {
+            self.panel = Some(Panel::of(Kind::Pretty(laid_out(&row.text()))));
         }
     }
 
@@ -209,60 +313,118 @@ impl LogPane {
         if let Some(f) = row.format() {
             add("format", f.to_owned());
         }
+        if let Some(m) = self.mark_of(&row) {
+            if !m.tags.is_empty() {
+                add("tags", plain(&m.tags.join(" ")));
+            }
+            if let Some(c) = &m.comment {
+                add("comment", plain(c));
+            }
+        }
         items.extend(self.fields_of_selected());
         items
     }
 
+    /// The selected row of a table, with tabs between its cells.
+    pub(super) fn table_row(&self) -> Option<String> {
+        match &self.panel {
+            Some(Panel {
+                kind: Kind::Table(t, ..),
+                at,
+            }) => t
+                .rows
+                .get(*at)
+                .map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join("\t")),
+            _ => None,
+        }
+    }
+
     /// Takes a key while a panel is open; answers whether it was the panel's.
     pub(super) fn panel_key(&mut self, k: &KeyEvent) -> bool {
-        let count = self.panel_items().len();
+        let count = self.panel_rows();
+        let page = usize::from(self.areas().panel.h.max(3)) - 2;
         let Some(p) = &mut self.panel else { return false };
-        let details = matches!(p.kind, Kind::Details(_));
-        match k.key {
+        let follows = p.follows();
+        // What has no selected row does not scroll past its last page.
+        let last = if p.selects() { 1 } else { page + 1 };
+        let last = count.saturating_sub(last);
+        let ctrl = k.mods.contains(Mods::CTRL);
+        let by = match k.key {
+            Key::Char('d') if ctrl => page.div_ceil(2) as isize,
+            Key::Char('u') if ctrl => -(page.div_ceil(2) as isize),
+            _ if k.mods.intersects(Mods::CTRL | Mods::ALT) => return false,
             // The lines move, and the panel shows the next entry.
-            Key::Down | Key::Char('j') if details => self.step(1),
-            Key::Up | Key::Char('k') if details => self.step(-1),
-            Key::Down | Key::Char('j') => p.at = (p.at + 1).min(count.saturating_sub(1)),
-            Key::Up | Key::Char('k') => p.at = p.at.saturating_sub(1),
-            Key::Char(' ') | Key::Enter | Key::Char('D' | '!' | '+') => return self.panel_act(k),
-            _ => return false,
-        }
-        if details {
-            let items = self.details();
-            if let Some(Panel {
-                kind: Kind::Details(v), ..
-            }) = &mut self.panel
-            {
-                *v = items;
+            Key::Down | Key::Char('j') if follows => {
+                self.step(1);
+                self.refresh_panel();
+                return true;
             }
-        }
+            Key::Up | Key::Char('k') if follows => {
+                self.step(-1);
+                self.refresh_panel();
+                return true;
+            }
+            Key::Down | Key::Char('j') => 1,
+            Key::Up | Key::Char('k') => -1,
+            Key::PageDown => page as isize,
+            Key::PageUp => -(page as isize),
+            Key::Home if !follows => isize::MIN,
+            Key::End | Key::Char('G') if !follows => isize::MAX,
+            Key::Left | Key::Right => {
+                if let Kind::Table(_, widths, from) = &mut p.kind {
+                    *from = match k.key {
+                        Key::Right => (*from + 1).min(widths.len().saturating_sub(1)),
+                        _ => from.saturating_sub(1),
+                    };
+                    return true;
+                }
+                return false;
+            }
+            Key::Char(' ' | 'D' | '!' | '+' | '\\') | Key::Enter => return self.panel_act(k),
+            _ => return false,
+        };
+        p.at = p.at.saturating_add_signed(by).min(last);
         true
+    }
+
+    /// Shows the line that is selected now, where the panel shows that.
+    pub(super) fn refresh_panel(&mut self) {
+        let kind = match self.panel.as_ref().map(|p| &p.kind) {
+            Some(Kind::Details(_)) => Kind::Details(self.details()),
+            Some(Kind::Pretty(_)) => match self.selected() {
+                Some(row) => Kind::Pretty(laid_out(&row.text())),
+                None => return,
+            },
+            _ => return,
+        };
+        self.panel = Some(Panel::of(kind));
     }
 
     fn panel_act(&mut self, k: &KeyEvent) -> bool {
         let s = self.snapshot();
         let Some(p) = &self.panel else { return false };
+        let at = p.at;
         let result = match (&p.kind, k.key) {
-            (Kind::Filters, Key::Char(' ') | Key::Enter) => match s.filters.get(p.at) {
+            (Kind::Filters, Key::Char(' ') | Key::Enter) => match s.filters.get(at) {
                 Some(f) => self.view.enable_filter(f.id, !f.enabled).map_err(|e| e.to_string()),
                 None => Ok(()),
             },
-            (Kind::Filters, Key::Char('D')) => match s.filters.get(p.at) {
+            (Kind::Filters, Key::Char('D')) => match s.filters.get(at) {
                 Some(f) => self.view.remove_filter(f.id).map_err(|e| e.to_string()),
                 None => Ok(()),
             },
-            (Kind::Sources, Key::Char('D')) => match s.sources.get(p.at) {
+            (Kind::Sources, Key::Char('D')) => match s.sources.get(at) {
                 Some(src) => self.view.remove(src.id).map_err(|e| e.to_string()),
                 None => Ok(()),
             },
-            (Kind::Sources, Key::Char('+')) => {
-                if let Some(src) = s.sources.get(p.at) {
+            (Kind::Sources, Key::Char('+') | Key::Enter) => {
+                if let Some(src) = s.sources.get(at) {
                     self.ask(Ask::Clock(src.id), "");
                 }
                 Ok(())
             }
             (Kind::Fields(v), Key::Enter | Key::Char('!')) => {
-                let Some((name, value)) = v.get(p.at).cloned() else {
+                let Some((name, value)) = v.get(at).cloned() else {
                     return true;
                 };
                 let kind = if k.key == Key::Enter {
@@ -273,12 +435,40 @@ impl LogPane {
                 self.panel = None;
                 self.add_filter(kind, &format!("{name}:{}", quoted(&value)))
             }
-            (Kind::Details(_) | Kind::Help, Key::Enter) => {
+            (Kind::Columns(v), Key::Char(' ') | Key::Enter) => {
+                if let Some(c) = v.get(at) {
+                    match self.columns.iter().position(|x| x.name == c.name) {
+                        Some(i) => drop(self.columns.remove(i)),
+                        None => self.columns.push(Shown {
+                            name: c.name.clone(),
+                            width: 0,
+                        }),
+                    }
+                    self.cell = self.cell.min(self.columns.len().saturating_sub(1));
+                }
+                Ok(())
+            }
+            (Kind::Columns(_), Key::Char('\\')) => {
+                self.columns.clear();
+                self.cell = 0;
+                Ok(())
+            }
+            (Kind::Levels, Key::Char(' ') | Key::Enter) => {
+                self.panel = None;
+                self.set_level(Severity::ALL.get(at).copied());
+                Ok(())
+            }
+            (Kind::Menu, Key::Enter) => {
+                self.menu_act(at);
+                Ok(())
+            }
+            (Kind::Details(_) | Kind::Pretty(_) | Kind::Help, Key::Enter) => {
                 self.panel = None;
                 Ok(())
             }
             _ => return false,
         };
+        self.ticks.forget();
         if let Err(e) = result {
             self.fail(&e);
         }
@@ -286,16 +476,49 @@ impl LogPane {
     }
 }
 
+/// A line laid out, safe to show.
+fn laid_out(text: &str) -> Vec<String> {
+    pretty(text).iter().map(|l| plain(l)).collect()
+}
+
+fn source_item(src: &qd_logs_view::SourceState) -> Item {
+    let mut right = format!("{} lines", super::grouped(src.lines));
+    if !src.complete {
+        right.push_str(" so far");
+    }
+    if src.clock != 0 {
+        right.push_str(&format!(" clock {:+.3} s", src.clock as f64 / 1e9));
+    }
+    if src.dropped > 0 {
+        right.push_str(&format!(" {} dropped", super::grouped(src.dropped)));
+    }
+    if src.rotated {
+        right.push_str(" rotated");
+    }
+    if let Some(n) = src.notes.last() {
+        right.push_str(&format!(" {}", plain(n)));
+    }
+    Item::new(format!("{}  {}", plain(&src.name), src.formats.join(", ")), right)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn values_are_quoted_when_they_must_be() {
-        assert_eq!(quoted("GET"), "GET");
-        assert_eq!(quoted("10.0.0.1"), "10.0.0.1");
-        assert_eq!(quoted("a b"), "\"a b\"");
-        assert_eq!(quoted("-x"), "\"-x\"");
-        assert_eq!(quoted("a\"b\\"), "\"a\\\"b\\\\\"");
+    fn a_table_stands_in_columns() {
+        let line = |cells: &[&str]| table_line(cells.iter().map(|c| (*c).into()), &[3, 4]);
+        assert_eq!(line(&["a", "b"]), "a    b     ");
+        assert_eq!(line(&["abcdef", "\u{1b}[m"]), "ab\u{2026}        ");
+    }
+
+    #[test]
+    fn a_panel_leaves_room_for_lines_where_there_is_some() {
+        let p = Panel::help();
+        assert_eq!(p.height(Size::new(80, 22)), 11);
+        assert_eq!(p.height(Size::new(80, 8)), 7);
+        assert_eq!(p.height(Size::new(80, 2)), 0);
+        assert_eq!(p.height(Size::new(80, 1)), 0);
+        assert_eq!(p.height(Size::new(80, 0)), 0);
     }
 }

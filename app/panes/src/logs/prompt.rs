@@ -1,0 +1,548 @@
+//! The prompt at the bottom: what it asks for, what it says while one types, completion, and what an answer does.
+
+use std::path::{Path, PathBuf};
+
+use qd_core::{
+    When,
+    filter::{self, Diagnostic, FieldType, Filter, Level},
+};
+use qd_logs_view::{FilterKind, columns, plain, schema};
+use qd_tty::{Key, KeyEvent, Mods};
+use qd_ui::edit::{Edit, LineEdit};
+
+use super::{
+    LogPane, now,
+    text::{shown, signed_nanos},
+};
+
+/// How many entries of a directory are looked at for completion.
+const ENTRIES: usize = 4096;
+/// How many answers are remembered for each question.
+const REMEMBERED: usize = 100;
+
+/// What a typed filter does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Keeps the lines that match.
+    In,
+    /// Hides them.
+    Out,
+    /// Shows where they are, and changes nothing.
+    Find,
+}
+
+/// What the prompt asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// A filter, or a text to find.
+    Filter(Mode),
+    /// A moment to go to.
+    Time,
+    /// A line number of the selected line's source.
+    Line,
+    /// A share of everything to go to.
+    Percent,
+    /// What to add to the clock of a source.
+    Clock(u32),
+    /// An SQL statement.
+    Sql,
+    /// A file to write what is shown to.
+    Export,
+    /// Whether that file may be replaced.
+    Replace(PathBuf),
+    /// Another log to open.
+    Open,
+    /// A comment on the selected line.
+    Comment,
+    /// Its tags.
+    Tags,
+}
+
+impl Ask {
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Ask::Filter(Mode::In) => "show only",
+            Ask::Filter(Mode::Out) => "hide",
+            Ask::Filter(Mode::Find) => "find",
+            Ask::Time => "go to time",
+            Ask::Line => "go to line",
+            Ask::Percent => "go to %",
+            Ask::Clock(_) => "add to its clock",
+            Ask::Sql => "SQL",
+            Ask::Export => "write to",
+            Ask::Replace(_) => "replace it? y or n",
+            Ask::Open => "open",
+            Ask::Comment => "comment",
+            Ask::Tags => "tags",
+        }
+    }
+
+    /// What helps to answer.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Ask::Filter(Mode::In) => {
+                "word  \"a phrase\"  field:>=500  /regex/  -not  a OR b \u{b7} Tab completes \u{b7} Ctrl-t: hide, find"
+            }
+            Ask::Filter(Mode::Out) => "what matches is hidden \u{b7} Tab completes \u{b7} Ctrl-t: find, show only",
+            Ask::Filter(Mode::Find) => "a text, or /regex/ \u{b7} n N go on, \\ ends it \u{b7} Ctrl-t: show only, hide",
+            Ask::Time => "12:30  2026-05-01 08:00  -15m",
+            Ask::Line => "the number of a line of this source",
+            Ask::Percent => "0 to 100",
+            Ask::Clock(_) => "1h  -30s  +250ms",
+            Ask::Sql => "select \u{2026} from log: line, time, level, source, body, fields, and the fields by name",
+            Ask::Export => ".jsonl: JSON lines  .csv: CSV  else as they stand \u{b7} Tab completes",
+            Ask::Replace(_) => "there is such a file already",
+            Ask::Open => "a file or a directory \u{b7} Tab completes",
+            Ask::Comment => "an empty one takes it away",
+            Ask::Tags => "blanks between them; none takes them away",
+        }
+    }
+
+    /// Questions of the same number remember the same answers.
+    fn group(&self) -> u8 {
+        match self {
+            Ask::Filter(_) => 0,
+            Ask::Time => 1,
+            Ask::Line | Ask::Percent => 2,
+            Ask::Clock(_) => 3,
+            Ask::Sql => 4,
+            Ask::Export | Ask::Replace(_) => 5,
+            Ask::Open => 6,
+            Ask::Comment => 7,
+            Ask::Tags => 8,
+        }
+    }
+}
+
+/// Something that could stand at the caret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    text: String,
+    pub(super) label: String,
+    pub(super) detail: String,
+}
+
+/// What is offered at the caret, and which of it stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choices {
+    pub(super) list: Vec<Choice>,
+    pub(super) at: usize,
+    start: usize,
+}
+
+/// The line that is typed at the bottom.
+#[derive(Debug)]
+pub(super) struct Typing {
+    pub(super) ask: Ask,
+    pub(super) edit: LineEdit,
+    /// Why the last answer was refused.
+    pub(super) error: Option<String>,
+    /// What is wrong with the filter, and where.
+    pub(super) faults: Vec<Diagnostic>,
+    pub(super) choices: Option<Choices>,
+    past: Option<usize>,
+}
+
+impl Typing {
+    /// What is to be said above the prompt, and whether it is bad.
+    pub(super) fn words(&self) -> (String, bool) {
+        if let Some(e) = &self.error {
+            return (plain(e.lines().next().unwrap_or_default()), true);
+        }
+        match self.faults.first() {
+            Some(f) => (plain(&f.to_string()), f.level == Level::Error),
+            None => (self.ask.hint().to_owned(), false),
+        }
+    }
+}
+
+/// What was answered before, by group.
+#[derive(Debug, Default)]
+pub(super) struct History(Vec<(u8, String)>);
+
+impl History {
+    fn push(&mut self, group: u8, text: &str) {
+        self.0.retain(|(g, t)| *g != group || t != text);
+        self.0.push((group, text.to_owned()));
+        if self.0.iter().filter(|(g, _)| *g == group).count() > REMEMBERED
+            && let Some(first) = self.0.iter().position(|(g, _)| *g == group)
+        {
+            self.0.remove(first);
+        }
+    }
+
+    /// The answers of a group, the newest first.
+    fn of(&self, group: u8) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .rev()
+            .filter(move |(g, _)| *g == group)
+            .map(|(_, t)| t.as_str())
+    }
+}
+
+/// What is in a directory and goes on as `text` does: how much of the text stays, and what may follow.
+fn complete_path(text: &str, whole: &Path) -> (usize, Vec<Choice>) {
+    let start = text.rfind('/').map_or(0, |i| i + 1);
+    let typed = text.get(start..).unwrap_or_default();
+    let dir = if whole.as_os_str().to_string_lossy().ends_with('/') || typed.is_empty() {
+        whole.to_path_buf()
+    } else {
+        whole.parent().map(Path::to_path_buf).unwrap_or_default()
+    };
+    let Ok(entries) = std::fs::read_dir(&dir) else {
+        return (start, Vec::new());
+    };
+    let mut list: Vec<Choice> = entries
+        .take(ENTRIES)
+        .flatten()
+        .filter_map(|e| {
+            let name = e.file_name().into_string().ok()?;
+            let hidden = name.starts_with('.') && !typed.starts_with('.');
+            if hidden || !name.starts_with(typed) || name.chars().any(char::is_control) {
+                return None;
+            }
+            let dir = e.path().is_dir();
+            let text = if dir { format!("{name}/") } else { name };
+            Some(Choice {
+                label: text.clone(),
+                detail: if dir { "directory" } else { "" }.to_owned(),
+                text,
+            })
+        })
+        .collect();
+    list.sort_by(|a, b| a.text.cmp(&b.text));
+    (start, list)
+}
+
+impl LogPane {
+    pub(super) fn ask(&mut self, ask: Ask, text: &str) {
+        self.typing = Some(Typing {
+            ask,
+            edit: LineEdit::new(text),
+            error: None,
+            faults: Vec::new(),
+            choices: None,
+            past: None,
+        });
+    }
+
+    /// A path as it is typed: from the home directory, from the pane's own, or absolute.
+    pub(super) fn path_of(&self, text: &str) -> PathBuf {
+        if let Some(rest) = text.strip_prefix("~/")
+            && let Some(home) = std::env::var_os("HOME")
+        {
+            return PathBuf::from(home).join(rest);
+        }
+        match &self.base {
+            Some(base) => base.join(text),
+            None => PathBuf::from(text),
+        }
+    }
+
+    pub(super) fn type_text(&mut self, text: &str) {
+        if let Some(t) = &mut self.typing {
+            t.edit.insert(text);
+        }
+        self.typed();
+    }
+
+    /// The text changed: what was said about it counts no more.
+    fn typed(&mut self) {
+        let Some(t) = &mut self.typing else { return };
+        t.error = None;
+        t.choices = None;
+        t.faults.clear();
+        if let Ask::Filter(Mode::In | Mode::Out) = t.ask
+            && !t.edit.text().trim().is_empty()
+        {
+            t.faults = match Filter::new(t.edit.text(), &schema(), &now()) {
+                Ok(f) => f.warnings().to_vec(),
+                Err(faults) => faults,
+            };
+            // The worst is told first.
+            t.faults.sort_by_key(|f| std::cmp::Reverse(f.level));
+        }
+    }
+
+    pub(super) fn type_key(&mut self, k: &KeyEvent) -> bool {
+        let Some(t) = &mut self.typing else { return false };
+        let chord = k.chord();
+        match (chord.key, chord.mods) {
+            (Key::Esc, _) => {
+                // One level out: what is offered first.
+                if t.choices.take().is_none() {
+                    self.typing = None;
+                }
+            }
+            (Key::Char('c' | 'g'), Mods::CTRL) => self.typing = None,
+            (Key::Enter, _) => self.answer(),
+            (Key::Tab, Mods::SHIFT) => self.complete(false),
+            (Key::Tab, m) if m.is_empty() => self.complete(true),
+            (Key::Char('t'), Mods::CTRL) => {
+                if let Ask::Filter(mode) = &mut t.ask {
+                    *mode = match mode {
+                        Mode::In => Mode::Out,
+                        Mode::Out => Mode::Find,
+                        Mode::Find => Mode::In,
+                    };
+                    self.typed();
+                }
+            }
+            (Key::Up | Key::Down, m) if m.is_empty() => {
+                let next = match (t.past, chord.key == Key::Up) {
+                    (None, true) => Some(0),
+                    (Some(i), true) => Some(i + 1),
+                    (Some(i), false) => i.checked_sub(1),
+                    (None, false) => None,
+                };
+                match next.map(|i| self.history.of(t.ask.group()).nth(i)) {
+                    Some(Some(text)) => {
+                        t.edit.set(text);
+                        t.past = next;
+                    }
+                    Some(None) => return true,
+                    None if t.past.is_some() => {
+                        t.edit.set("");
+                        t.past = None;
+                    }
+                    None => return true,
+                }
+                self.typed();
+            }
+            _ => match t.edit.key(k) {
+                Edit::Changed => self.typed(),
+                Edit::Moved => t.choices = None,
+                Edit::Ignored => {}
+            },
+        }
+        true
+    }
+
+    /// Puts the first, next or previous thing that fits at the caret.
+    fn complete(&mut self, forward: bool) {
+        if self.typing.as_ref().is_some_and(|t| t.choices.is_none()) {
+            let found = self.choices();
+            let Some(t) = &mut self.typing else { return };
+            let Some((start, list)) = found.filter(|(_, l)| !l.is_empty()) else {
+                t.error = Some("nothing known goes on like this".to_owned());
+                return;
+            };
+            t.choices = Some(Choices { list, at: 0, start });
+        } else if let Some(c) = self.typing.as_mut().and_then(|t| t.choices.as_mut()) {
+            let n = c.list.len();
+            c.at = (c.at + if forward { 1 } else { n - 1 }) % n;
+        }
+        let Some(t) = &mut self.typing else { return };
+        let Some(choices) = t.choices.take() else { return };
+        if let Some(c) = choices.list.get(choices.at) {
+            t.edit.replace(choices.start..t.edit.caret(), &c.text);
+        }
+        // A single one is done with: the next Tab completes what comes after it.
+        let keep = (choices.list.len() > 1).then_some(choices);
+        self.typed();
+        if let Some(t) = &mut self.typing {
+            t.choices = keep;
+        }
+    }
+
+    /// What could stand at the caret, and from which byte on.
+    fn choices(&self) -> Option<(usize, Vec<Choice>)> {
+        let t = self.typing.as_ref()?;
+        let before = t.edit.before();
+        match t.ask {
+            Ask::Filter(Mode::In | Mode::Out) => {
+                let rows = self.sample();
+                let mut fields = schema();
+                for c in columns(&rows) {
+                    let kind = match c.kind {
+                        "number" => FieldType::Number,
+                        "yes/no" => FieldType::Bool,
+                        "duration" => FieldType::Duration,
+                        "text" => FieldType::Keyword,
+                        _ => FieldType::Any,
+                    };
+                    if fields.get(&c.name).is_none() {
+                        fields = fields.with(plain(&c.name), kind, "");
+                    }
+                }
+                let sources = self.snapshot();
+                let values = |field: &str, _: &str| {
+                    if field == "source" {
+                        return sources.sources.iter().map(|s| plain(&s.name)).collect();
+                    }
+                    let mut found: Vec<(String, usize)> = Vec::new();
+                    for row in &rows {
+                        let text = row.text();
+                        let parsed = row.parse(&text);
+                        let value = match (parsed.get(field), field) {
+                            (Some(v), _) => plain(&shown(v)),
+                            (None, "format") => row.format().unwrap_or_default().to_owned(),
+                            (None, _) => continue,
+                        };
+                        match found.iter_mut().find(|(v, _)| *v == value) {
+                            Some((_, n)) => *n += 1,
+                            None if !value.is_empty() => found.push((value, 1)),
+                            None => {}
+                        }
+                    }
+                    found.sort_by(|a, b| b.1.cmp(&a.1));
+                    found.into_iter().map(|(v, _)| v).collect()
+                };
+                let list = filter::complete(t.edit.text(), t.edit.caret(), &fields, &values);
+                let start = list.first()?.span.start;
+                let same = list.into_iter().filter(|c| c.span.start == start);
+                let choice = |c: filter::Completion| Choice {
+                    text: c.text,
+                    label: c.label,
+                    detail: c.detail,
+                };
+                Some((start, same.map(choice).collect()))
+            }
+            Ask::Open | Ask::Export => Some(complete_path(before, &self.path_of(before))),
+            _ => None,
+        }
+    }
+
+    /// Enter in the prompt.
+    fn answer(&mut self) {
+        let Some(mut t) = self.typing.take() else { return };
+        let text = t.edit.text().trim().to_owned();
+        let may_be_empty = matches!(t.ask, Ask::Comment | Ask::Tags);
+        if text.is_empty() && !may_be_empty {
+            return;
+        }
+        let done = self.take_answer(&t.ask, &text);
+        match done {
+            Ok(()) => {
+                if !matches!(t.ask, Ask::Replace(_)) && !text.is_empty() {
+                    self.history.push(t.ask.group(), &text);
+                }
+            }
+            Err(e) => {
+                t.error = Some(e);
+                t.choices = None;
+                self.typing = Some(t);
+            }
+        }
+    }
+
+    fn take_answer(&mut self, ask: &Ask, text: &str) -> Result<(), String> {
+        match ask {
+            Ask::Filter(Mode::In) => self.add_filter(FilterKind::In, text),
+            Ask::Filter(Mode::Out) => self.add_filter(FilterKind::Out, text),
+            Ask::Filter(Mode::Find) => self.start_search(text),
+            Ask::Time => {
+                let when = When::parse(text, &now()).map_err(|e| e.to_string())?;
+                let to = self.view.at_time(when.start(now().at));
+                self.go(to, "line at or after that time");
+                Ok(())
+            }
+            Ask::Line => {
+                let n = text
+                    .replace(',', "")
+                    .parse::<u64>()
+                    .map_err(|_| "a line's number is wanted".to_owned())?;
+                let source = self.cursor.map_or(0, |c| c.source);
+                let to = self.view.at_line(source, n);
+                self.go(to, "such line (or it is not indexed yet)");
+                Ok(())
+            }
+            Ask::Percent => {
+                let p = text
+                    .trim_end_matches('%')
+                    .trim()
+                    .parse::<f64>()
+                    .ok()
+                    .filter(|p| (0.0..=100.0).contains(p))
+                    .ok_or("a number from 0 to 100 is wanted")?;
+                let to = self.view.at_share(p / 100.0);
+                self.go(to, "line");
+                Ok(())
+            }
+            Ask::Clock(source) => {
+                let n = signed_nanos(text)?;
+                self.view.adjust_clock(*source, n).map_err(|e| e.to_string())?;
+                self.tell("the clock is adjusted");
+                Ok(())
+            }
+            Ask::Sql => self.start_sql(text),
+            Ask::Export => {
+                let path = self.path_of(text);
+                if !self.start_export(&path, false)? {
+                    self.ask(Ask::Replace(path), "");
+                }
+                Ok(())
+            }
+            Ask::Replace(path) => match text.to_ascii_lowercase().as_str() {
+                "y" | "yes" => self.start_export(path, true).map(drop),
+                "n" | "no" => {
+                    self.tell("nothing was written");
+                    Ok(())
+                }
+                _ => Err("y or n is wanted".to_owned()),
+            },
+            Ask::Open => {
+                let path = self.path_of(text);
+                let ids = self.view.add_path(&path).map_err(|e| e.to_string())?;
+                if !self.paths.contains(&path) {
+                    self.paths.push(path);
+                }
+                self.tell(match ids.len() {
+                    1 => "opened".to_owned(),
+                    n => format!("{n} files opened"),
+                });
+                Ok(())
+            }
+            Ask::Comment => self.set_comment(text),
+            Ask::Tags => self.set_tags(text),
+        }
+    }
+
+    /// Adds a filter; the selection stays where it is, or at the nearest line that is left.
+    pub(super) fn add_filter(&mut self, kind: FilterKind, text: &str) -> Result<(), String> {
+        self.view
+            .filter(kind, text, &now())
+            .map(drop)
+            .map_err(|e| e.to_string())?;
+        self.ticks.forget();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_remembered_once_and_by_question() {
+        let mut h = History::default();
+        h.push(0, "a");
+        h.push(1, "x");
+        h.push(0, "b");
+        h.push(0, "a");
+        assert_eq!(h.of(0).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(h.of(1).collect::<Vec<_>>(), ["x"]);
+        for i in 0..2 * REMEMBERED {
+            h.push(0, &i.to_string());
+        }
+        assert_eq!(h.of(0).count(), REMEMBERED);
+        assert_eq!(h.of(1).count(), 1);
+    }
+
+    #[test]
+    fn paths_go_on_with_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("logs")).unwrap();
+        std::fs::write(dir.path().join("log.txt"), "").unwrap();
+        std::fs::write(dir.path().join(".lo"), "").unwrap();
+        let of = |text: &str| {
+            let (start, list) = complete_path(text, &dir.path().join(text));
+            (start, list.into_iter().map(|c| c.text).collect::<Vec<_>>())
+        };
+        assert_eq!(of("lo"), (0, vec!["log.txt".to_owned(), "logs/".to_owned()]));
+        assert_eq!(of("logs/"), (5, vec![]));
+        assert_eq!(of(".l"), (0, vec![".lo".to_owned()]));
+        assert_eq!(of("nowhere/x"), (8, vec![]));
+    }
+}

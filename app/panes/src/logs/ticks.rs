@@ -1,0 +1,142 @@
+//! Marks on the scrollbar: where errors are, hits of the search, and what a person marked.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use qd_core::{Severity, Wake};
+use qd_logs_view::{Anchor, Target, View};
+use qd_ui::Role;
+
+use super::LogPane;
+
+/// How often errors are placed again while logs grow.
+const PACE: Duration = Duration::from_secs(1);
+/// More hits than this are not placed: the scrollbar would be nothing but them.
+const HITS: u64 = 256;
+/// How many stretches of time errors are placed by.
+const STRETCHES: usize = 256;
+
+/// Where the hits are, as they are found by a thread; dropping it gives that up.
+#[derive(Debug, Default)]
+struct Hits {
+    found: Arc<Mutex<Vec<f64>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Hits {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is on the scrollbar, as shares of everything.
+#[derive(Debug, Default)]
+pub(super) struct Ticks {
+    errors: Vec<f64>,
+    marks: Vec<f64>,
+    hits: Option<Hits>,
+    made: Option<(u64, Instant)>,
+}
+
+impl Ticks {
+    /// What is shown has changed: everything is to be placed anew.
+    pub(super) fn forget(&mut self) {
+        self.made = None;
+        self.hits = None;
+    }
+
+    /// All of them, the most important last.
+    pub(super) fn all(&self) -> Vec<(f64, Role)> {
+        let hits = self
+            .hits
+            .as_ref()
+            .map(|h| h.found.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let of = |list: &[f64], role| list.iter().map(move |s| (*s, role)).collect::<Vec<_>>();
+        [
+            of(&self.errors, Role::LogError),
+            of(&hits.unwrap_or_default(), Role::SearchMatch),
+            of(&self.marks, Role::TextInfo),
+        ]
+        .concat()
+    }
+}
+
+/// Walks from hit to hit and notes where each is.
+fn place_hits(view: &View, wake: &Wake, hits: (&Mutex<Vec<f64>>, &AtomicBool)) {
+    let mut from = Anchor::Start;
+    for _ in 0..HITS {
+        let found = view.find(Target::Hit, from, true).and_then(qd_logs_view::Job::wait);
+        let Ok(Some(pos)) = found else { break };
+        if hits.1.load(Ordering::Relaxed) {
+            return;
+        }
+        let total = view.snapshot().rows.max(1);
+        if let Ok(Some(n)) = view.row_of(pos) {
+            hits.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(n as f64 / total as f64);
+        }
+        from = Anchor::At(pos);
+    }
+    wake();
+}
+
+impl LogPane {
+    pub(super) fn refresh_ticks(&mut self) {
+        let s = self.snapshot();
+        if !s.indexed || !s.filtered {
+            return;
+        }
+        if let Some(search) = &s.search
+            && self.ticks.hits.is_none()
+            && (1..=HITS).contains(&search.hits)
+            && search.evaluated >= s.lines
+        {
+            let hits = Hits::default();
+            let (found, stop) = (Arc::clone(&hits.found), Arc::clone(&hits.stop));
+            let (view, wake) = (self.view.clone(), Arc::clone(&self.wake));
+            let spawned = std::thread::Builder::new()
+                .name("logs-hits".to_owned())
+                .spawn(move || place_hits(&view, &wake, (&found, &stop)));
+            if spawned.is_ok() {
+                self.ticks.hits = Some(hits);
+            }
+        }
+        let due = self
+            .ticks
+            .made
+            .is_none_or(|(rows, at)| rows != s.rows && at.elapsed() >= PACE);
+        if !due {
+            return;
+        }
+        self.ticks.errors.clear();
+        if let Ok(Some(h)) = self.view.histogram(None, STRETCHES) {
+            // The scrollbar counts lines, not time: a stretch stands where its lines do.
+            let total = (0..h.buckets.len()).map(|b| h.total(b)).sum::<u64>().max(1);
+            let mut before = 0;
+            for b in 0..h.buckets.len() {
+                if h.at_least(b, Severity::Error) > 0 {
+                    self.ticks.errors.push(before as f64 / total as f64);
+                }
+                before += h.total(b);
+            }
+        }
+        let all: Vec<_> = self.marks.iter().map(|(key, _)| key).collect();
+        let rows = s.rows.max(1) as f64;
+        self.ticks.marks = all
+            .into_iter()
+            .filter_map(|key| {
+                let pos = self.view.marked(key).ok().flatten()?;
+                self.view.row_of(pos).ok().flatten().map(|n| n as f64 / rows)
+            })
+            .take(128)
+            .collect();
+        self.ticks.made = Some((s.rows, Instant::now()));
+    }
+}
