@@ -14,7 +14,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use qd_logs_config::Node;
 use qd_logs_model::{
-    Batch, BoxFuture, Closed, ComponentError, Context, Delivery, EventKind, Finalizers, Globals, InternalEvent,
+    Batch, BoxFuture, Closed, ComponentError, Context, Delivery, Finalizers, Globals, InternalEvent,
     InternalLog, LogSchema, Metric, Outlet, Shutdown, SourceConfig, SourceOut, Telemetry, Value,
     telemetry::Reading,
 };
@@ -63,6 +63,16 @@ impl Outlet for Collector {
             self.came.notify_all();
             Ok(())
         })
+    }
+}
+
+impl Collector {
+    /// Delivers everything that is held.
+    pub fn deliver_all(&self) {
+        let held = std::mem::take(&mut self.state.lock().held);
+        for f in &held {
+            f.report(Delivery::Delivered);
+        }
     }
 }
 
@@ -254,10 +264,6 @@ impl Running {
             .expect("the source must not panic");
         let events = self.collector.state.lock().events.clone();
         (result, events)
-    }
-
-    pub fn kinds(&self) -> Vec<EventKind> {
-        vec![EventKind::Log]
     }
 }
 
