@@ -222,6 +222,17 @@ impl Permit {
         self.finish(outcome);
     }
 
+    /// The receiver pushed back and the request will be sent again under this permit: the limit shrinks at the end of the
+    /// interval.
+    pub fn pushed_back(&self) {
+        self.shared.state.lock().pushed_back = true;
+    }
+
+    /// The request is sent again: its round trip begins now.
+    pub fn again(&mut self) {
+        self.started = tokio::time::Instant::now().into_std();
+    }
+
     fn finish(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.ended, true) {
             return;
