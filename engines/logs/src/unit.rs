@@ -24,6 +24,9 @@ use crate::{
     plan::{TransformPlan, globals_of, parse_transform},
 };
 
+/// Events shown for a condition that none of them meets.
+const SHOWN: usize = 20;
+
 /// How a test went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestResult {
@@ -271,7 +274,7 @@ fn check(
     Ok(())
 }
 
-/// A check passes if one event meets all its conditions.
+/// A check passes if each of its conditions is met by at least one event.
 fn check_conditions(conditions: &[Node], events: &[Event], names: &str, plan: &Plan, result: &mut TestResult) {
     let mut compiled = Vec::new();
     for (i, node) in conditions.iter().enumerate() {
@@ -286,28 +289,27 @@ fn check_conditions(conditions: &[Node], events: &[Event], names: &str, plan: &P
     if compiled.len() < conditions.len() {
         return;
     }
-    let mut failures: Vec<String> = Vec::new();
-    for event in events {
-        let failed: Vec<String> = compiled
-            .iter()
-            .enumerate()
-            .filter_map(|(i, c)| match event.meets(c) {
-                Ok(true) => None,
-                Ok(false) => Some(format!("condition[{i}] was false")),
-                Err(e) => Some(format!("condition[{i}]: {e}")),
-            })
-            .collect();
-        if failed.is_empty() {
-            return;
+    for (i, condition) in compiled.iter().enumerate() {
+        let mut failures: Vec<String> = Vec::new();
+        let mut met = false;
+        for event in events {
+            match event.meets(condition) {
+                Ok(true) => {
+                    met = true;
+                    break;
+                }
+                Ok(false) => failures.push(format!("condition[{i}] was false\n    output: {}", event.text())),
+                Err(e) => failures.push(format!("condition[{i}]: {e}\n    output: {}", event.text())),
+            }
         }
-        if failures.len() < 20 {
-            failures.push(format!("{}\n    output: {}", failed.join("\n    "), event.text()));
+        if !met {
+            failures.truncate(SHOWN);
+            result.errors.push(format!(
+                "checks for transforms [{names}] failed: no event met condition[{i}]:\n    {}",
+                failures.join("\n    ")
+            ));
         }
     }
-    result.errors.push(format!(
-        "checks for transforms [{names}] failed: no event met all conditions:\n    {}",
-        failures.join("\n    ")
-    ));
 }
 
 fn value_of(node: &Node) -> Value {

@@ -23,7 +23,7 @@ transforms:
     type: route
     inputs: [parse]
     route:
-      small: .n < 10
+      small: to_int!(.n) < 10
 "#;
 
 #[test]
