@@ -16,6 +16,25 @@ use vrl::path::OwnedValuePath;
 
 const SEED: &str = ". = parse_json!(.message)\n.status = to_int!(.status)";
 
+const LOGFMT: &str = "ts=2026-07-01T12:00:00.123Z level=info caller=checkout.go:512 msg=\"db query took longer than expected\" \
+                      status=200 dur=77ms bytes=4711 trace=0123456789abcdef";
+const NGINX: &str = "203.0.113.77 - user71 [01/Jul/2026:12:00:00 +0000] \"GET /api/v1/orders/4711 HTTP/1.1\" 200 15320 \
+                     \"https://shop.example.com/p/815\" \"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0\"";
+
+/// The same line so many times.
+fn same(line: &str, n: usize) -> LogBatch {
+    let mut batch = lines(n);
+    if let Rows::Lines(l) = &mut batch.rows {
+        let step = line.len() + 1;
+        l.block = Bytes::from(format!("{line}\n").repeat(n));
+        for (i, x) in l.lines.iter_mut().enumerate() {
+            x.start = u32::try_from(i * step).unwrap_or_default();
+            x.end = u32::try_from(i * step + line.len()).unwrap_or_default();
+        }
+    }
+    batch
+}
+
 /// Lines of the shape the comparison with Vector uses, 390 bytes each.
 fn lines(n: usize) -> LogBatch {
     let mut text = String::new();
@@ -128,6 +147,29 @@ fn benches(c: &mut Criterion) {
     g.bench_function("native, with writing", |b| b.iter(|| native(&batch, &plan, &mut out)));
     g.bench_function("vrl, with writing", |b| b.iter(|| by_vrl(&batch, &program, &mut out)));
     g.finish();
+
+    for (name, source, line) in [
+        ("logfmt", ". = parse_logfmt!(.message)", LOGFMT),
+        ("nginx", ". = parse_nginx_log!(.message, \"combined\")", NGINX),
+    ] {
+        let batch = same(line, 600);
+        let options = Options {
+            object: true,
+            ..Options::default()
+        };
+        let (Some(plan), Ok(program)) = (Plan::recognise(source), Program::compile(source, &options)) else {
+            return;
+        };
+        by_vrl(&batch, &program, &mut out);
+        let truth = out.clone();
+        native(&batch, &plan, &mut out);
+        assert_eq!(out, truth, "both ways must write the same");
+        let mut g = c.benchmark_group(format!("{name}/600"));
+        g.throughput(Throughput::Elements(600));
+        g.bench_function("native, with writing", |b| b.iter(|| native(&batch, &plan, &mut out)));
+        g.bench_function("vrl, with writing", |b| b.iter(|| by_vrl(&batch, &program, &mut out)));
+        g.finish();
+    }
 
     let telemetry = qd_logs_model::Telemetry::new();
     let mut g = c.benchmark_group("condition/600");

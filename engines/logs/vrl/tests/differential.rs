@@ -27,7 +27,7 @@ const PROGRAMS: &[&str] = &[
     ". = parse_json!(.message)\n.a = to_int(.a) ?? 7\n.b = to_float(.b) ?? to_int(.b) ?? \"none\"",
     ". = parse_json!(.message)\n.z = del(.a)\n.y = \"lit\\\"eral\"\n.x = 1.5\n.w = null\n.v = true\n.u = -3",
     ". = parse_json!(.message)\n.a = .b\n.\"f g\" = .c",
-    ". = parse_json!(.message)\n. |= object!(parse_json!(.a))",
+    ". = object!(parse_json!(.message))\n. |= object!(parse_json!(.a))",
     ". = parse_json!(.message)\n. = parse_json!(.a)",
     "m = 1\n. = parse_json!(.message)",
     ".a = .message\n. |= object!(parse_json!(.a))",
@@ -38,6 +38,11 @@ const PROGRAMS: &[&str] = &[
     ". = parse_json!(.message)\nif match(string!(.a), r'^[a-c]+$') { .m = \"abc\" }",
     ". = parse_json!(.message)\nif starts_with(string!(.a), \"a\") { .m = 1 } else if ends_with!(.a, \"b\") { .m = 2 }",
     ". = parse_json!(.message)\nif int!(.a) > 3 { .m = 1 }\nif float!(.b) <= 0.5 { .n = 1 }",
+    ". = parse_logfmt!(.message)",
+    ". |= parse_key_value!(string!(.message))",
+    ". = parse_nginx_log!(.message, \"combined\")\n.status = to_string!(.status)",
+    ". |= parse_nginx_log!(string!(.message), \"combined\")",
+    ". = merge(., parse_nginx_log!(.message, \"combined\"))\n. |= parse_logfmt!(.request)",
     ".timestamp = to_int(.timestamp) ?? 0\n. |= object!(parse_json!(.message))",
 ];
 
@@ -173,7 +178,47 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
             format!("{{{}}}", f.join(",")).into_bytes()
         })
         .boxed();
+    let word = || prop_oneof![6 => "[a-z0-9./:-]{1,6}", 1 => "[ -~]{0,5}", 1 => Just("".to_owned())];
+    let pair = (
+        word(),
+        prop_oneof![4 => word(), 2 => word().prop_map(|w| format!("\"{w} {w}\"")), 1 => "[ -~é]{0,6}"],
+    );
+    let logfmt = proptest::collection::vec((pair, prop_oneof![9 => Just(" "), 1 => Just("  ")]), 1..6).prop_map(|p| {
+        p.iter()
+            .map(|((k, v), s)| format!("{k}={v}{s}"))
+            .collect::<String>()
+            .trim_end()
+            .as_bytes()
+            .to_vec()
+    });
+    let time = prop_oneof![
+        6 => (1..32u8, 0..24u8, 0..62u8, prop_oneof![Just("+0000"), Just("-0330"), Just("+1400")])
+            .prop_map(|(d, h, s, z)| format!("{d:02}/Feb/2026:{h:02}:05:{s:02} {z}")),
+        1 => "[ -~]{0,26}",
+    ];
+    let quoted = || prop_oneof![6 => "[A-Za-z0-9 /.()=]{0,12}", 1 => "[ -~]{0,8}", 1 => Just("-".to_owned())];
+    let end = prop_oneof![
+        6 => Just("".to_owned()),
+        2 => "[0-9.-]{1,4}".prop_map(|c| format!(" \"{c}\"")),
+        1 => "[ -~]{0,6}",
+    ];
+    let nginx = (
+        word(),
+        word(),
+        time,
+        quoted(),
+        0..700u16,
+        "[0-9]{1,21}",
+        quoted(),
+        quoted(),
+        end,
+    )
+        .prop_map(|(c, u, t, r, s, n, f, a, e)| {
+            format!("{c} - {u} [{t}] \"{r}\" {s:03} {n} \"{f}\" \"{a}\"{e}").into_bytes()
+        });
     prop_oneof![
+        5 => logfmt,
+        5 => nginx,
         12 => doc.clone(),
         1 => (doc, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut d, at, b)| {
             let at = at.index(d.len());
@@ -206,6 +251,25 @@ fn common_lines_never_need_vrl() {
     .collect();
     let b = batch(&texts, true);
     let events: Vec<Value> = (0..texts.len()).map(|i| b.value(i)).collect();
+    for (source, text) in [
+        (
+            ". = parse_logfmt!(.message)",
+            "ts=2026-01-01T00:00:00Z level=info msg=\"a b\" dur=5ms url=/x?y=z",
+        ),
+        (". |= parse_key_value!(.message)", "a=1 b=\"\" c=x"),
+        (
+            ". = parse_nginx_log!(.message, \"combined\")",
+            "10.0.0.1 - - [01/Apr/2021:12:02:31 +0200] \"GET / HTTP/1.1\" 200 15 \"-\" \"curl/8\"",
+        ),
+    ] {
+        let b = batch(&[text.as_bytes().to_vec()], true);
+        let plan = Plan::recognise(source).unwrap();
+        assert_eq!(
+            compare(source, &compiled(source), &plan, &b.rows, &[b.value(0)]),
+            1,
+            "{source}"
+        );
+    }
     for source in [PROGRAMS[0], PROGRAMS[3], PROGRAMS[5], PROGRAMS[10], PROGRAMS[11]] {
         let plan = Plan::recognise(source).unwrap();
         assert_eq!(

@@ -5,12 +5,14 @@
 //! which the answer is not certain, or for which VRL would raise an error, is left to VRL.
 //!
 //! Statements: `. = parse_json!(.f)`, `. = object!(parse_json!(.f))`, `. |= object!(parse_json!(.f))`,
-//! `. = merge(., object!(parse_json!(.f)))`, `.f = EXPR`, `del(.f)`, `if TEST { … } else { … }`, `.`.
+//! `. = merge(., object!(parse_json!(.f)))`, the same with `parse_logfmt!(.f)`, `parse_key_value!(.f)` and
+//! `parse_nginx_log!(.f, "combined")`, `.f = EXPR`, `del(.f)`, `if TEST { … } else { … }`, `.`.
 //! Expressions: literals, `.f`, `del(.f)`, `to_int`, `to_float`, `to_string`, `string`, `int`, and `??` between them.
 //! Tests: `==`, `!=`, `<`, `<=`, `>`, `>=` of a field and a literal, `exists`, `contains`, `starts_with`, `ends_with`,
 //! `match`, `is_null`, `true`, `false`, with `!`, `&&`, `||`. Functions may be called with `!` or without.
 
 mod expr;
+mod formats;
 mod parse;
 mod plan;
 mod row;

@@ -14,6 +14,7 @@ use vrl::{
 
 use super::{
     expr::{Constant, Value},
+    formats::Format,
     plan::Step,
     test::{Compare, Test},
 };
@@ -89,20 +90,25 @@ fn arguments<'a>(c: &'a FunctionCall, name: &str) -> Option<Vec<&'a Expr>> {
 }
 
 /// `parse_json!(.f)` or with `string!` around the field: the field.
-fn parsed_field(e: &Expr) -> Option<String> {
+fn parsed_field(e: &Expr) -> Option<(String, Format)> {
     match call(e, "parse_json")?.as_slice() {
-        [arg] => field(arg).or_else(|| match call(arg, "string")?.as_slice() {
-            [arg] => field(arg),
-            _ => None,
-        }),
+        [arg] => text(arg).map(|f| (f, Format::Json)),
         _ => None,
     }
 }
 
-/// `object!(parse_json!(.f))`: the field.
-fn parsed_object(e: &Expr) -> Option<String> {
-    match call(e, "object")?.as_slice() {
-        [arg] => parsed_field(arg),
+/// `object!(parse_json!(.f))`, or a function that gives an object: the field.
+fn parsed_object(e: &Expr) -> Option<(String, Format)> {
+    let Expr::FunctionCall(c) = e else {
+        return None;
+    };
+    let name: &str = c.inner().ident.inner();
+    match (name, arguments(c.inner(), name)?.as_slice()) {
+        ("object", [arg]) => parsed_field(arg).or_else(|| parsed_object(arg)),
+        ("parse_logfmt" | "parse_key_value", [arg]) => text(arg).map(|f| (f, Format::Logfmt)),
+        ("parse_nginx_log", [arg, format]) if literal(format)? == Constant::Text("combined".to_owned()) => {
+            text(arg).map(|f| (f, Format::Nginx))
+        }
         _ => None,
     }
 }
@@ -132,16 +138,22 @@ fn step(e: &Expr, out: &mut Vec<Step>) -> Option<()> {
             let e = expr.inner();
             out.push(match (target(t.inner())?, op) {
                 (None, AssignmentOp::Assign) => {
-                    if let Some(f) = parsed_field(e).or_else(|| parsed_object(e)) {
-                        Step::Root(f)
+                    if let Some((f, format)) = parsed_field(e).or_else(|| parsed_object(e)) {
+                        Step::Root(f, format)
                     } else {
                         match call(e, "merge")?.as_slice() {
-                            [a, b] if is_root(a) => Step::Merge(parsed_object(b)?),
+                            [a, b] if is_root(a) => {
+                                let (f, format) = parsed_object(b)?;
+                                Step::Merge(f, format)
+                            }
                             _ => return None,
                         }
                     }
                 }
-                (None, AssignmentOp::Merge) => Step::Merge(parsed_object(e)?),
+                (None, AssignmentOp::Merge) => {
+                    let (f, format) = parsed_object(e)?;
+                    Step::Merge(f, format)
+                }
                 (Some(key), AssignmentOp::Assign) => Step::Set(key, value(e)?),
                 (Some(_), AssignmentOp::Merge) => return None,
             });

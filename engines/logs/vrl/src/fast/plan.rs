@@ -1,13 +1,15 @@
 //! Whole programs of known shapes.
 
+use bytes::Bytes;
 use chrono::SecondsFormat;
 use qd_logs_model::{Declined, Docs, DocsBuilder, FieldKind, Lines, Row, Rows, Value as Any};
 use vrl::path::{OwnedSegment, OwnedValuePath};
 
 use super::{
     expr::{Fail, Value},
+    formats::{self, Format, Times},
     parse,
-    row::{Fields, Found, LineRow},
+    row::{self, Fields, Found, LineRow},
     test::Test,
 };
 
@@ -15,9 +17,9 @@ use super::{
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// `. = parse_json!(.f)`; also with `object!` around, since only objects are taken here.
-    Root(String),
+    Root(String, Format),
     /// `. |= object!(parse_json!(.f))`.
-    Merge(String),
+    Merge(String, Format),
     Set(String, Value),
     Del(String),
     If(Test, Vec<Step>, Vec<Step>),
@@ -37,6 +39,16 @@ pub enum Part {
     /// The event of this number is for VRL.
     Left(usize),
 }
+
+/// What execution needs beside the row.
+#[derive(Default)]
+struct Work {
+    scratch: Vec<u8>,
+    times: Times,
+}
+
+/// The field that holds a line's text, as long as it does, with the text's place in the block.
+type Message<'a> = Option<(&'a str, &'a Bytes, (u32, u32))>;
 
 impl From<Declined> for Fail {
     fn from(_: Declined) -> Fail {
@@ -63,10 +75,15 @@ impl Plan {
         match rows {
             Rows::Lines(l) => self.lines(l, &mut part),
             Rows::Docs(d) => {
-                let mut b = d.edit();
+                let (mut b, mut work) = (d.edit(), Work::default());
                 for i in 0..d.len() {
                     b.load(d, i);
-                    self.finish(&self.steps, i, &mut b, &mut part);
+                    if run(&self.steps, &mut b, None, &mut work).is_ok() {
+                        b.commit();
+                    } else {
+                        last(&mut b, &mut part);
+                        part(Part::Left(i));
+                    }
                 }
                 last(&mut b, &mut part);
             }
@@ -75,23 +92,14 @@ impl Plan {
         Some(())
     }
 
-    fn finish(&self, steps: &[Step], i: usize, b: &mut DocsBuilder, part: &mut impl FnMut(Part)) {
-        if run(steps, b, None, &mut Vec::new()).is_ok() {
-            b.commit();
-        } else {
-            last(b, part);
-            part(Part::Left(i));
-        }
-    }
-
     fn lines(&self, lines: &Lines, part: &mut impl FnMut(Part)) {
         let mut b = DocsBuilder::new(lines.block.clone());
         // A program that begins by replacing the event needs nothing but the line's text.
         let replaces = match self.steps.first() {
-            Some(Step::Root(f)) => matches!(LineRow(lines, 0).field(f), Found::Text(_)),
-            _ => false,
+            Some(Step::Root(f, _)) if matches!(LineRow(lines, 0).field(f), Found::Text(_)) => Some(f.as_str()),
+            _ => None,
         };
-        let prototype = if replaces {
+        let prototype = if replaces.is_some() {
             None
         } else {
             let made = prototype(lines, &mut b);
@@ -101,20 +109,24 @@ impl Plan {
             }
             made
         };
-        let steps = self.steps.get(usize::from(replaces)..).unwrap_or_default();
-        let mut scratch = Vec::new();
+        let mut work = Work::default();
         for (i, line) in lines.lines.iter().enumerate() {
-            let at = (line.start, line.end);
             let begun = match &prototype {
-                None => b.parse(line.start, line.end).map_err(Fail::from),
+                None => Ok(replaces.unwrap_or_default()),
                 Some((row, message)) => {
                     b.restore(row);
-                    scratch.clear();
-                    begin(&mut b, lines, i, message, &mut scratch)
+                    begin(&mut b, lines, i, message, &mut work.scratch).map(|()| message.as_str())
                 }
             };
-            let message = prototype.as_ref().map(|(_, m)| (m.as_str(), at));
-            if begun.and_then(|()| run(steps, &mut b, message, &mut scratch)).is_ok() {
+            let done = begun.and_then(|m| {
+                run(
+                    &self.steps,
+                    &mut b,
+                    Some((m, &lines.block, (line.start, line.end))),
+                    &mut work,
+                )
+            });
+            if done.is_ok() {
                 b.commit();
             } else {
                 last(&mut b, part);
@@ -165,6 +177,7 @@ fn prototype(lines: &Lines, b: &mut DocsBuilder) -> Option<(Row, String)> {
 
 /// Adds to a row what is each line's own.
 fn begin(b: &mut DocsBuilder, lines: &Lines, i: usize, message: &str, scratch: &mut Vec<u8>) -> Result<(), Fail> {
+    scratch.clear();
     let text = std::str::from_utf8(lines.text(i)).map_err(|_| Fail::Unsure)?;
     serde_json::to_writer(&mut *scratch, text).map_err(|_| Fail::Unsure)?;
     b.set(message, scratch, FieldKind::Json)?;
@@ -177,35 +190,66 @@ fn begin(b: &mut DocsBuilder, lines: &Lines, i: usize, message: &str, scratch: &
     Ok(())
 }
 
-/// Executes statements on a row. `message` is the field that holds a line's text, as long as it does, with the text's
-/// place in the block.
-fn run(
-    steps: &[Step],
-    row: &mut DocsBuilder,
-    mut message: Option<(&str, (u32, u32))>,
-    scratch: &mut Vec<u8>,
-) -> Result<(), Fail> {
+/// Adds the fields of a text to the row, which is empty if it is to be replaced.
+fn read(format: Format, text: &[u8], row: &mut DocsBuilder, work: &mut Work) -> Result<(), Fail> {
+    match format {
+        Format::Json => Err(Fail::Unsure),
+        Format::Logfmt => formats::logfmt(text, row, &mut work.scratch),
+        Format::Nginx => formats::nginx(text, row, &mut work.times, &mut work.scratch),
+    }
+}
+
+/// The text of a string field, copied.
+fn text_of(row: &DocsBuilder, key: &str) -> Result<Vec<u8>, Fail> {
+    match row.get(key) {
+        Some((json, FieldKind::Json)) => row::unquote(json).map(|t| t.into_owned()).ok_or(Fail::Unsure),
+        _ => Err(Fail::Unsure),
+    }
+}
+
+/// Executes statements on a row.
+fn run(steps: &[Step], row: &mut DocsBuilder, mut message: Message<'_>, work: &mut Work) -> Result<(), Fail> {
     for step in steps {
         match step {
-            Step::Root(f) => match message.take() {
-                Some((m, (start, end))) if m == f => row.parse(start, end)?,
+            Step::Root(f, Format::Json) => match message.take() {
+                Some((m, _, (start, end))) if m == f => row.parse(start, end)?,
                 _ => row.parse_field(f)?,
             },
-            Step::Merge(f) => match message.take() {
-                Some((m, (start, end))) if m == f => row.merge(start, end)?,
+            Step::Merge(f, Format::Json) => match message.take() {
+                Some((m, _, (start, end))) if m == f => row.merge(start, end)?,
                 _ => row.merge_field(f)?,
             },
+            Step::Root(f, format) | Step::Merge(f, format) => {
+                let replace = matches!(step, Step::Root(..));
+                match message.take() {
+                    Some((m, block, (start, end))) if m == f => {
+                        let text = block.get(start as usize..end as usize).ok_or(Fail::Unsure)?;
+                        if replace {
+                            row.clear();
+                        }
+                        read(*format, text, row, work)?;
+                    }
+                    _ => {
+                        let text = text_of(row, f)?;
+                        if replace {
+                            row.clear();
+                        }
+                        read(*format, &text, row, work)?;
+                    }
+                }
+            }
             Step::Set(key, value) => {
+                let mut scratch = std::mem::take(&mut work.scratch);
                 scratch.clear();
-                let kind = value.eval(row, scratch)?;
-                row.set(key, scratch, kind)?;
-                message = message.filter(|(m, _)| m != key);
-                // Whatever was taken out of the message's field took it away.
-                message = message.filter(|(m, _)| row.get(m).is_some());
+                let kind = value.eval(row, &mut scratch)?;
+                row.set(key, &scratch, kind)?;
+                work.scratch = scratch;
+                // Whatever was written to the message's field, or taken out of it, replaced the line.
+                message = message.filter(|(m, ..)| m != key && row.get(m).is_some());
             }
             Step::Del(key) => {
                 row.remove(key);
-                message = message.filter(|(m, _)| m != key);
+                message = message.filter(|(m, ..)| m != key);
             }
             Step::If(test, then, otherwise) => {
                 let steps = if test.ask(row).ok_or(Fail::Unsure)? {
@@ -213,7 +257,7 @@ fn run(
                 } else {
                     otherwise
                 };
-                run(steps, row, message.take(), scratch)?;
+                run(steps, row, message.take(), work)?;
             }
         }
     }
