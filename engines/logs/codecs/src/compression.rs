@@ -35,7 +35,7 @@ impl CompressionLevel {
 
     fn zstd(self) -> i32 {
         match self {
-            // zstd takes 0 for its default; like Vector, no compression means its fastest positive level is not used.
+            // zstd has no level that does not compress: 0 is its default.
             CompressionLevel::None | CompressionLevel::Default => 0,
             CompressionLevel::Best => 21,
             CompressionLevel::Fast => 1,

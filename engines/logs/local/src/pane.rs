@@ -83,11 +83,11 @@ pub fn record_of(event: &Value, source: &SourceId, now: Instant, schema: &LogSch
     let time = schema.timestamp_key.as_ref().and_then(|p| event.get(p));
     let wall = match time {
         Some(Value::Timestamp(t)) => stamp(*t),
-        Some(Value::Bytes(b)) => std::str::from_utf8(b)
-            .ok()
+        Some(text) => text
+            .to_str()
             .and_then(|s| DateTime::parse_from_rfc3339(s).ok())
             .and_then(|t| stamp(t.with_timezone(&Utc))),
-        _ => None,
+        None => None,
     };
     let level = |name: &str| {
         let text = event.as_object()?.get(name)?.to_str_lossy()?;

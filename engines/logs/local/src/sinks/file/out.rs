@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
     time::Instant,
 };
@@ -34,20 +34,34 @@ pub(super) struct OutFile {
 }
 
 impl OutFile {
-    /// Opens a file to append to it, or to write it anew.
+    /// Opens a file to append to it, or to write it anew. Where events end with `delimiter`, a file that ends with
+    /// something else gets one first: what a killed process left of an event must not spoil the next one.
     ///
     /// # Errors
     /// What the system says, or that there is a file of another format.
-    pub(super) fn open(path: &Path, compression: StreamCompression, empty: bool, follow: bool) -> io::Result<OutFile> {
+    pub(super) fn open(
+        path: &Path,
+        compression: StreamCompression,
+        delimiter: Option<u8>,
+        empty: bool,
+        follow: bool,
+    ) -> io::Result<OutFile> {
         let mut options = OpenOptions::new();
-        options
-            .create(true)
-            .append(true)
-            .read(compression != StreamCompression::None);
+        options.create(true).append(true);
+        // A pipe that is opened to be read too would never tell that nobody reads it.
+        let regular = std::fs::metadata(path).is_ok_and(|m| m.is_file());
+        options.read(regular);
         if !follow {
             options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
         }
-        let file = options.open(path)?;
+        let file = match options.open(path) {
+            Err(e)
+                if regular && e.kind() == io::ErrorKind::PermissionDenied && compression == StreamCompression::None =>
+            {
+                options.read(false).open(path)?
+            }
+            other => other?,
+        };
         let mut out = OutFile {
             compression,
             opened: Instant::now(),
@@ -63,7 +77,19 @@ impl OutFile {
         };
         if empty {
             out.file.set_len(0)?;
-        } else if compression != StreamCompression::None && out.file.metadata()?.is_file() {
+        } else if !regular {
+            return Ok(out);
+        } else if compression == StreamCompression::None {
+            let mut last = [0];
+            let len = out.file.metadata()?.len();
+            if let Some(delimiter) = delimiter
+                && len > 0
+                && out.file.read_at(&mut last, len - 1).is_ok_and(|n| n == 1)
+                && last != [delimiter]
+            {
+                out.packed.push(delimiter);
+            }
+        } else {
             let whole = members::whole(&out.file, compression)?;
             if whole.len < out.file.metadata()?.len() {
                 out.file.set_len(whole.len)?;

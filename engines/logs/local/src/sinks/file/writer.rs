@@ -19,8 +19,9 @@ use crate::sinks::report::Reporter;
 
 /// Bytes of encoded events beyond which a file is written.
 const PIECE: usize = 256 * 1024;
-/// How long encoded events may wait for more of them while the input pauses: they are compressed together.
-const COMPRESSED_WAIT: Duration = Duration::from_secs(1);
+/// How long encoded events may wait for more of them: to be compressed together while the input pauses, or to be
+/// written together while it does not.
+const WAIT: Duration = Duration::from_secs(1);
 /// Files that are open at a time; beyond, the one that was not used for the longest time is closed.
 const MAX_OPEN: usize = 256;
 /// The first and the longest wait before a full disk is tried again.
@@ -77,7 +78,13 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, mut input: SinkInput) {
+        let mut looked = Instant::now();
         loop {
+            // An input that never pauses must not keep a file with few events from being written.
+            if looked.elapsed() >= WAIT {
+                self.pause();
+                looked = Instant::now();
+            }
             let next = match input.recv().now_or_never() {
                 Some(Some(batch)) => Next::Batch(batch),
                 Some(None) => Next::End,
@@ -128,7 +135,7 @@ impl Writer {
             .files
             .iter()
             .filter(|(_, f)| !f.is_clean())
-            .filter(|(_, f)| !compressed || f.since.is_none_or(|s| now.duration_since(s) >= COMPRESSED_WAIT))
+            .filter(|(_, f)| !compressed || f.since.is_none_or(|s| now.duration_since(s) >= WAIT))
             .map(|(p, _)| p.clone())
             .collect();
         for path in due {
@@ -147,7 +154,7 @@ impl Writer {
         let next = |f: &OutFile| {
             let idle = idle.saturating_sub(now.duration_since(f.used));
             match f.since {
-                Some(s) => idle.min(COMPRESSED_WAIT.saturating_sub(now.duration_since(s))),
+                Some(s) => idle.min(WAIT.saturating_sub(now.duration_since(s))),
                 None => idle,
             }
         };
@@ -296,7 +303,8 @@ impl Writer {
             }
         };
         let follow = self.settings.confinement.is_none();
-        let mut file = OutFile::open(&path, self.settings.compression, empty, follow)?;
+        let delimiter = self.encoder.framing().delimiter();
+        let mut file = OutFile::open(&path, self.settings.compression, delimiter, empty, follow)?;
         if self.settings.file_tag {
             let tagged = self.report.telemetry.with([("file", rendered.to_owned())]);
             file.tagged = Some(tagged.counter("component_sent_bytes_total"));
