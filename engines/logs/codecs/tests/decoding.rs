@@ -40,7 +40,7 @@ fn lines_stay_lines_of_their_block() {
     let v = b.value(0);
     assert_eq!(v, {
         let mut v = value(json!({"message": "a", "source_type": "test"}));
-        v.insert("timestamp", Value::Timestamp(time()));
+        v.insert(&p("timestamp"), Value::Timestamp(time()));
         v
     });
 }
@@ -174,9 +174,9 @@ fn json_objects_are_events() {
     let v = values(&all);
     assert_eq!(v.len(), 4);
     assert_eq!(v[0], value(json!({"a": 1, "timestamp": "t", "source_type": "test"})));
-    assert!(v[1].get("timestamp").unwrap().is_timestamp());
-    assert_eq!(v[2].get("c").unwrap().to_string(), "18446744073709552000.0");
-    assert_eq!(v[3].get("d").unwrap().to_string_lossy(), "\u{fffd}");
+    assert!(v[1].get(&p("timestamp")).unwrap().is_timestamp());
+    assert_eq!(v[2].get(&p("c")).unwrap().to_string(), "18446744073709552000");
+    assert_eq!(v[3].get(&p("d")).unwrap().to_string_lossy(), "\u{fffd}");
     assert_eq!((all[0].failed, all[0].broken, all[0].frames), (2, false, 6));
     let strict = decode(
         &mut decoder(json!({"codec": "json", "json": {"lossy": false}}), None),
@@ -195,7 +195,7 @@ fn json_objects_are_events() {
 fn what_an_event_has_stays() {
     let mut d = decoder(json!({"codec": "json"}), None);
     let v = values(&decode(&mut d, br#"{"source_type":"mine"}"#, 100));
-    assert_eq!(v[0].get("source_type").unwrap().to_string_lossy(), "mine");
+    assert_eq!(v[0].get(&p("source_type")).unwrap().to_string_lossy(), "mine");
 }
 
 #[test]
@@ -209,13 +209,13 @@ fn syslog_has_its_fields() {
         "version": 1, "appname": "app", "msgid": "ID7", "procid": 42, "ex@1": {"a": "b", "c": "d"}, "source_type": "test"}),
     );
     first.insert(
-        "timestamp",
+        &p("timestamp"),
         Value::Timestamp("2026-01-02T01:04:05.000006Z".parse().unwrap()),
     );
     assert_eq!(v[0], first);
-    assert_eq!(v[1].get("appname").unwrap().to_string_lossy(), "su");
-    assert_eq!(v[1].get("severity").unwrap().to_string_lossy(), "crit");
-    assert!(v[1].get("version").is_none());
+    assert_eq!(v[1].get(&p("appname")).unwrap().to_string_lossy(), "su");
+    assert_eq!(v[1].get(&p("severity")).unwrap().to_string_lossy(), "crit");
+    assert!(v[1].get(&p("version")).is_none());
 }
 
 #[test]
@@ -233,11 +233,11 @@ fn gelf_is_checked() {
     let good = json!({"version": "1.1", "host": "h", "short_message": "s", "timestamp": 1700000000.5, "level": 3,
         "_x": 1, "_id": "gone", "line": 7.0});
     let v = parse("strict", good).unwrap();
-    assert_eq!(v.get("message").unwrap().to_string_lossy(), "s");
-    assert_eq!(v.get("_x"), Some(&Value::Integer(1)));
-    assert!(v.get("_id").is_none());
+    assert_eq!(v.get(&p("message")).unwrap().to_string_lossy(), "s");
+    assert_eq!(v.get(&p("_x")), Some(&Value::Integer(1)));
+    assert!(v.get(&p("_id")).is_none());
     assert_eq!(
-        v.get("timestamp"),
+        v.get(&p("timestamp")),
         Some(&Value::Timestamp("2023-11-14T22:13:20.5Z".parse().unwrap()))
     );
     for bad in [
@@ -335,7 +335,7 @@ fn a_program_decodes() {
         Some(json!({"method": "newline_delimited"})),
     );
     let all = decode(&mut d, b"{\"a\":1}\nbad\n", 1000);
-    assert_eq!(values(&all)[0].get("seen"), Some(&Value::Boolean(true)));
+    assert_eq!(values(&all)[0].get(&p("seen")), Some(&Value::Boolean(true)));
     assert_eq!(all[0].failed, 1);
     let bad: DecodingConfig = config(json!({"codec": "vrl", "vrl": {"source": ". = "}})).unwrap();
     assert!(bad.build(&LogSchema::default()).is_err());

@@ -16,7 +16,7 @@ fn sample() -> Value {
     let mut v =
         value(json!({"message": "he said \"hi\"\n\u{1}é", "z": 1, "a": {"b": [true, null, 2.5, 1e300]}, "host": "h"}));
     v.insert(
-        "timestamp",
+        &p("timestamp"),
         Value::Timestamp("2026-01-02T03:04:05.006Z".parse().unwrap()),
     );
     v
@@ -28,7 +28,7 @@ fn one(encoding: serde_json::Value) -> String {
 
 #[test]
 fn json() {
-    let text = r#"{"a":{"b":[true,null,2.5,1e300]},"host":"h","message":"he said \"hi\"\n\u0001é","timestamp":"2026-01-02T03:04:05.006Z","z":1}"#;
+    let text = r#"{"a":{"b":[true,null,2.5,1e+300]},"host":"h","message":"he said \"hi\"\n\u0001é","timestamp":"2026-01-02T03:04:05.006Z","z":1}"#;
     assert_eq!(one(json!({"codec": "json"})), format!("{text}\n"));
     assert_eq!(serde_json::to_string(&sample()).unwrap(), text);
     let pretty = one(json!({"codec": "json", "json": {"pretty": true}}));
@@ -55,8 +55,8 @@ fn text_and_raw_message() {
 #[test]
 fn logfmt() {
     assert_eq!(
-        one(json!({"codec": "logfmt", "only_fields": ["message", "z", "a"]})),
-        "a.b.0=true a.b.1=null a.b.2=2.5 a.b.3=1e300 message=\"he said \\\"hi\\\"\\n\u{1}é\" z=1\n"
+        one(json!({"codec": "logfmt", "only_fields": ["message", "z", "a.b[0]", "a.b[1]", "a.b[2]"]})),
+        "a.b.0 a.b.1=null a.b.2=2.5 message=\"he said \\\"hi\\\"\\\\n\u{1}é\" z=1\n"
     );
 }
 
@@ -118,7 +118,7 @@ fn metrics_in_json_and_as_text() {
     let all = [
         json!({"name": "a", "kind": "incremental", "counter": {"value": 1.0}}),
         json!({"name": "b c", "namespace": "n", "tags": {"t": ["1", null, "2"], "bare": null, "u": "v"},
-            "timestamp": "2020-01-02T03:04:05.5Z", "interval_ms": 3, "kind": "absolute", "gauge": {"value": -1.5}}),
+            "timestamp": "2020-01-02T03:04:05.500Z", "interval_ms": 3, "kind": "absolute", "gauge": {"value": -1.5}}),
         json!({"name": "s", "kind": "incremental", "set": {"values": ["x", "y z"]}}),
         json!({"name": "d", "kind": "incremental", "distribution": {"samples": [{"value": 1.0, "rate": 2}], "statistic": "summary"}}),
         json!({"name": "h", "kind": "absolute", "aggregated_histogram":
@@ -346,9 +346,9 @@ proptest! {
     #[test]
     fn json_is_what_serde_json_writes(text in "\\PC{0,20}[\\x00-\\x7f]{0,20}", n in any::<i64>(), f in any::<f64>(), bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
         let mut v = value(json!({"n": n, "nested": {"list": [text, null]}}));
-        v.insert("text", Value::from(text));
-        v.insert("bytes", Value::Bytes(bytes.into()));
-        v.insert("f", Value::from_f64_or_zero(f));
+        v.insert(&p("text"), Value::from(text));
+        v.insert(&p("bytes"), Value::Bytes(bytes.into()));
+        v.insert(&p("f"), Value::from_f64_or_zero(f));
         let mut e = encoder(json!({"codec": "json"}), SinkType::Stream);
         let mut out = Vec::new();
         e.encode_batch(&events([v.clone()]), &mut out, |_, _| {});
@@ -366,5 +366,39 @@ proptest! {
         let bytes = encode(&mut e, &events([v.clone()]));
         let mut d = decoder(json!({"codec": "native_json"}), None);
         prop_assert_eq!(values(&decode(&mut d, bytes.as_bytes(), 7)), vec![v]);
+    }
+
+    #[test]
+    fn documents_are_written_as_their_values_are(texts in proptest::collection::vec("[a-z\"\\\\é\n]{0,12}", 1..5), n in any::<i64>()) {
+        let mut block = Vec::new();
+        let mut ends = Vec::new();
+        for t in &texts {
+            block.extend(json!({"z": n, "message": t, "a": {"n": [1, null]}}).to_string().into_bytes());
+            ends.push(block.len() as u32);
+            block.push(b'\n');
+        }
+        let mut builder = qd_logs_model::DocsBuilder::new(block.into());
+        let mut at = 0;
+        for end in ends {
+            prop_assert!(builder.parse(at, end).is_ok());
+            builder.commit();
+            at = end + 1;
+        }
+        let mut docs = qd_logs_model::LogBatch::events(vec![]);
+        docs.rows = qd_logs_model::Rows::Docs(builder.take());
+        let batch = Batch::Logs(docs);
+        let slow = as_events(&batch);
+        for codec in ["json", "text", "raw_message", "native_json", "logfmt"] {
+            let mut e = encoder(json!({"codec": codec}), SinkType::Stream);
+            let (mut a, mut b) = (Vec::new(), Vec::new());
+            e.encode_batch(&batch, &mut a, |_, _| {});
+            e.encode_batch(&slow, &mut b, |_, _| {});
+            prop_assert_eq!(String::from_utf8_lossy(&a), String::from_utf8_lossy(&b), "{}", codec);
+        }
+        let t = qd_logs_codecs::Template::parse("{{ message }} {{ a.n[0] }} {{ z }}").unwrap();
+        for i in 0..texts.len() {
+            let of = |b| t.render(qd_logs_codecs::EventRef::of(b, i).unwrap());
+            prop_assert_eq!(of(&batch), of(&slow));
+        }
     }
 }

@@ -42,7 +42,7 @@ fn fields_are_filled_in() {
 fn times_are_the_events_in_the_zone_asked_for() {
     let mut v = value(json!({"a": 1}));
     v.insert(
-        "timestamp",
+        &p("timestamp"),
         Value::Timestamp("2026-06-30T22:30:05.123456789Z".parse().unwrap()),
     );
     let t = |s: &str| Template::parse(s).unwrap();
@@ -59,7 +59,10 @@ fn times_are_the_events_in_the_zone_asked_for() {
     // Nothing fine is cached within a second.
     let fine = t("%s.%f");
     assert_eq!(fine.render(EventRef::Value(&v)).unwrap(), "1782858605.123456789");
-    v.insert("timestamp", Value::Timestamp("2026-06-30T22:30:05.5Z".parse().unwrap()));
+    v.insert(
+        &p("timestamp"),
+        Value::Timestamp("2026-06-30T22:30:05.5Z".parse().unwrap()),
+    );
     assert_eq!(fine.render(EventRef::Value(&v)).unwrap(), "1782858605.500000000");
 }
 
@@ -147,7 +150,10 @@ fn confined_templates_stay_below_their_beginning() {
         confined("https://h/{{ v }}?a=b"),
         Err(ConfinementError::Query(_))
     ));
-    assert!(matches!(confined("https://h/a%2F{{ v }}"), Err(_)));
+    assert!(matches!(
+        confined("https://h/a\\b/{{ v }}"),
+        Err(ConfinementError::Escaped(_))
+    ));
     assert!(ok("https://h/in/{{ v }}", "tenant"));
     for bad in ["../x", "%2e%2e/x", "a?b=c", "a#b", "a%2fb", "a\\b", "%252e", "a b"] {
         assert!(!ok("https://h/in/{{ v }}", bad), "{bad}");

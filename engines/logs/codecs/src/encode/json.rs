@@ -91,8 +91,13 @@ pub(super) fn write_value(value: &Value, out: &mut Vec<u8>) {
         Value::Bytes(b) => write_string(b, out),
         Value::String(s) => write_utf8(s.as_bytes(), out),
         Value::Integer(i) => out.extend_from_slice(itoa::Buffer::new().format(*i).as_bytes()),
-        Value::Float(f) if f.is_finite() => {
-            out.extend_from_slice(ryu::Buffer::new().format_finite(f.into_inner()).as_bytes());
+        Value::Float(f) => {
+            // serde_json's digits are what everybody else writes; writing a number to memory does not fail.
+            let start = out.len();
+            if serde_json::to_writer(&mut *out, &f.into_inner()).is_err() {
+                out.truncate(start);
+                out.extend_from_slice(b"null");
+            }
         }
         Value::Boolean(true) => out.extend_from_slice(b"true"),
         Value::Boolean(false) => out.extend_from_slice(b"false"),
@@ -118,7 +123,7 @@ pub(super) fn write_value(value: &Value, out: &mut Vec<u8>) {
             }
             out.push(b']');
         }
-        Value::Null | Value::Float(_) => out.extend_from_slice(b"null"),
+        Value::Null => out.extend_from_slice(b"null"),
         Value::Timestamp(_) | Value::Regex(_) => write_string(value.to_string_lossy().as_bytes(), out),
     }
 }

@@ -145,3 +145,7 @@ pub fn encode(encoder: &mut Encoder, batch: &Batch) -> String {
     assert_eq!(encoded.events, batch.len());
     String::from_utf8(out).unwrap()
 }
+
+pub fn p(path: &str) -> OwnedValuePath {
+    vrl::path::parse_value_path(path).unwrap()
+}
