@@ -100,7 +100,7 @@ pub(crate) fn decode(block: &Bytes) -> Coded<Batch> {
             let rows = if form == 0 {
                 r.lines()?
             } else {
-                Rows::Events(r.many(3, Reader::event)?)
+                Rows::Events(r.many(2, Reader::event)?)
             };
             let mut logs = LogBatch::events(Vec::new());
             logs.rows = rows;
