@@ -197,9 +197,10 @@ impl LogPane {
         let used = frame.put_str(area.x, area.y, area.w, &look.text(&left), style);
         let s = self.snapshot();
         let dropped: u64 = s.sources.iter().map(|x| x.dropped).sum();
-        let mut right = String::new();
+        // What matters most is left when there is little room.
+        let mut parts = Vec::new();
         if dropped > 0 {
-            right.push_str(&format!("{} dropped  ", super::grouped(dropped)));
+            parts.push(format!("{} dropped", super::grouped(dropped)));
         }
         if let Some(found) = &s.search {
             let so_far = if s.indexed && found.evaluated >= s.lines {
@@ -207,17 +208,19 @@ impl LogPane {
             } else {
                 " so far"
             };
-            right.push_str(&format!(
-                "{}: {} hits{so_far}  ",
-                plain(&found.text),
-                super::grouped(found.hits)
-            ));
+            parts.push(format!("{} hits{so_far}", super::grouped(found.hits)));
+            let text = plain(&found.text);
+            parts.push(format!("find: {}", fit(&text, 24, look.marks().ellipsis)));
         }
-        right.push_str("/ filter  a more  ? keys ");
-        let w = u16::try_from(right.width()).unwrap_or(u16::MAX);
-        if used.saturating_add(w).saturating_add(2) < area.w {
+        let room = usize::from(area.w.saturating_sub(used)).saturating_sub(2);
+        while !parts.is_empty() && parts.join("  ").width() + 1 > room {
+            parts.pop();
+        }
+        let right = parts.join("  ");
+        let w = u16::try_from(right.width() + 1).unwrap_or(u16::MAX);
+        if !parts.is_empty() {
             frame.put_str(
-                area.right() - w,
+                area.right().saturating_sub(w),
                 area.y,
                 w,
                 &look.text(&right),

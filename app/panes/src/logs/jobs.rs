@@ -60,6 +60,8 @@ pub(super) enum Work {
         jump: Jump,
         /// Whether it goes on from the other end.
         wrapped: bool,
+        /// How often it was asked for again meanwhile.
+        more: u32,
     },
     Export {
         job: Job<u64>,
@@ -130,16 +132,29 @@ impl LogPane {
             self.jump_to_mark(from, jump.forward);
             return;
         }
-        self.find(jump, Anchor::At(from), false);
+        if let Some(Work::Find { jump: same, more, .. }) = &mut self.work
+            && *same == jump
+        {
+            *more = more.saturating_add(1);
+            return;
+        }
+        self.find(jump, Anchor::At(from), false, 0);
     }
 
-    fn find(&mut self, jump: Jump, from: Anchor, wrapped: bool) {
+    fn find(&mut self, jump: Jump, from: Anchor, wrapped: bool, more: u32) {
         let target = match jump.aim {
             Aim::Level(level) => Target::Level(level),
             Aim::Hit | Aim::Mark => Target::Hit,
         };
         match self.view.find(target, from, jump.forward) {
-            Ok(job) => self.work = Some(Work::Find { job, jump, wrapped }),
+            Ok(job) => {
+                self.work = Some(Work::Find {
+                    job,
+                    jump,
+                    wrapped,
+                    more,
+                })
+            }
             Err(e) => self.fail(&e.to_string()),
         }
     }
@@ -197,9 +212,14 @@ impl LogPane {
         }
         let Some(work) = self.work.take() else { return };
         match &work {
-            Work::Find { job, jump, wrapped } => match job.poll() {
+            Work::Find {
+                job,
+                jump,
+                wrapped,
+                more,
+            } => match job.poll() {
                 None => self.work = Some(work),
-                Some(found) => self.found(*jump, *wrapped, found),
+                Some(found) => self.found(*jump, *wrapped, *more, found),
             },
             Work::Export { job, path, part } => match job.poll() {
                 None => self.work = Some(work),
@@ -229,11 +249,14 @@ impl LogPane {
         }
     }
 
-    fn found(&mut self, jump: Jump, wrapped: bool, found: Result<Option<Pos>, Error>) {
+    fn found(&mut self, jump: Jump, wrapped: bool, more: u32, found: Result<Option<Pos>, Error>) {
         match found {
             Ok(Some(pos)) => {
                 let same = self.cursor == Some(pos);
                 self.visit(pos);
+                if let Some(left) = more.checked_sub(1).filter(|_| !same) {
+                    self.find(jump, Anchor::At(pos), false, left);
+                }
                 match (wrapped, same, jump.forward) {
                     (false, ..) => {}
                     (true, true, _) => self.tell(format!("this is the only {}", jump.what())),
@@ -243,7 +266,7 @@ impl LogPane {
             }
             Ok(None) if !wrapped => {
                 let from = if jump.forward { Anchor::Start } else { Anchor::End };
-                self.find(jump, from, true);
+                self.find(jump, from, true, more);
             }
             Ok(None) => self.fail(&format!("there is no {} among what is shown", jump.what())),
             Err(Error::Cancelled) => {}

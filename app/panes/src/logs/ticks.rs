@@ -87,6 +87,26 @@ fn place_hits(view: &View, wake: &Wake, hits: (&Mutex<Vec<f64>>, &AtomicBool)) {
     wake();
 }
 
+/// Where errors stand out, as shares of all lines: of stretches with so many lines and errors each. Where they are
+/// everywhere, only those with twice the usual share of them do.
+fn striking(counts: &[(u64, u64)]) -> Vec<f64> {
+    let total = counts.iter().map(|c| c.0).sum::<u64>().max(1) as f64;
+    let errors = counts.iter().map(|c| c.1).sum::<u64>() as f64;
+    let with = counts.iter().filter(|c| c.1 > 0).count();
+    let everywhere = with * 4 > counts.len();
+    // The scrollbar counts lines, not time: a stretch stands where its lines do.
+    let mut before = 0;
+    let mut out = Vec::new();
+    for (lines, bad) in counts {
+        let usual = *lines as f64 * errors / total;
+        if *bad > 0 && (!everywhere || *bad as f64 >= 2.0 * usual) {
+            out.push(before as f64 / total);
+        }
+        before += lines;
+    }
+    out
+}
+
 impl LogPane {
     pub(super) fn refresh_ticks(&mut self) {
         let s = self.snapshot();
@@ -117,15 +137,10 @@ impl LogPane {
         }
         self.ticks.errors.clear();
         if let Ok(Some(h)) = self.view.histogram(None, STRETCHES) {
-            // The scrollbar counts lines, not time: a stretch stands where its lines do.
-            let total = (0..h.buckets.len()).map(|b| h.total(b)).sum::<u64>().max(1);
-            let mut before = 0;
-            for b in 0..h.buckets.len() {
-                if h.at_least(b, Severity::Error) > 0 {
-                    self.ticks.errors.push(before as f64 / total as f64);
-                }
-                before += h.total(b);
-            }
+            let counts: Vec<(u64, u64)> = (0..h.buckets.len())
+                .map(|b| (h.total(b), h.at_least(b, Severity::Error)))
+                .collect();
+            self.ticks.errors = striking(&counts);
         }
         let all: Vec<_> = self.marks.iter().map(|(key, _)| key).collect();
         let rows = s.rows.max(1) as f64;
@@ -138,5 +153,19 @@ impl LogPane {
             .take(128)
             .collect();
         self.ticks.made = Some((s.rows, Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::striking;
+
+    #[test]
+    fn errors_are_marked_where_they_stand_out() {
+        assert_eq!(striking(&[(10, 0), (10, 1), (20, 0), (0, 0), (10, 0)]), [0.2]);
+        // The same everywhere says nothing.
+        assert!(striking(&[(10, 1); 8]).is_empty());
+        assert_eq!(striking(&[(10, 1), (10, 1), (10, 9), (10, 1)]), [0.5]);
+        assert!(striking(&[]).is_empty());
     }
 }
