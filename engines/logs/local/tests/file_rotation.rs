@@ -133,7 +133,12 @@ fn copytruncate_whose_copies_match_the_glob() {
         append(&log, &n.lines(100));
         let copy = p.path(&format!("a.log.{i}"));
         fs::copy(&log, &copy).expect("a copy");
-        OpenOptions::new().write(true).open(&log).expect("the log").set_len(0).expect("a cut");
+        OpenOptions::new()
+            .write(true)
+            .open(&log)
+            .expect("the log")
+            .set_len(0)
+            .expect("a cut");
         append(&log, &n.lines(20));
         run.wait_count(n.0);
         // The copy is being read behind what was read of the original: a line of its own shows it.
@@ -271,7 +276,11 @@ fn compressed_while_it_is_read() {
 fn compressed_files_are_read_with_all_their_members() {
     let (p, mut n) = (Place::new(), Numbers::default());
     let gz = p.path("old.log.gz");
-    fs::write(&gz, [gzip(n.lines(5000).as_bytes()), gzip(n.lines(5000).as_bytes())].concat()).expect("room");
+    fs::write(
+        &gz,
+        [gzip(n.lines(5000).as_bytes()), gzip(n.lines(5000).as_bytes())].concat(),
+    )
+    .expect("room");
     let run = p.start("*.gz", json!({}));
     run.wait_count(10_000);
     n.check(&run.stop());
@@ -290,7 +299,11 @@ fn compressed_files_are_read_with_all_their_members() {
 #[test]
 fn damaged_compression_is_said_and_what_was_good_comes() {
     let (p, mut n) = (Place::new(), Numbers::default());
-    fs::write(p.path("bad.gz"), [gzip(n.lines(100).as_bytes()), b"garbage here".to_vec()].concat()).expect("room");
+    fs::write(
+        p.path("bad.gz"),
+        [gzip(n.lines(100).as_bytes()), b"garbage here".to_vec()].concat(),
+    )
+    .expect("room");
     let run = p.start("*.gz", json!({}));
     run.wait_count(100);
     run.wait_counter("component_errors_total", 1);
@@ -342,7 +355,9 @@ fn files_with_the_same_first_lines() {
     append(&p.path("c.log"), &n.lines(10));
     run.wait_count(36);
     let events = run.stop();
-    let (numbers, banners): (Vec<_>, Vec<_>) = events.into_iter().partition(|e| support::message(e).starts_with("line"));
+    let (numbers, banners): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .partition(|e| support::message(e).starts_with("line"));
     assert_eq!(banners.len(), 6);
     n.check(&numbers);
 }
@@ -433,7 +448,10 @@ fn a_sparse_file() {
     f.write_all(n.lines(10).as_bytes()).expect("room");
     let run = p.start("a.log", json!({}));
     run.wait_count(20);
-    assert_eq!(run.labelled("component_errors_total", &[("error_code", "reading_line_from_file")]), 1);
+    assert_eq!(
+        run.labelled("component_errors_total", &[("error_code", "reading_line_from_file")]),
+        1
+    );
     n.check(&run.stop());
 }
 

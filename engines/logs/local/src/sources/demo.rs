@@ -81,7 +81,11 @@ pub fn entry() -> Entry<dyn SourceConfig> {
             let at = node.get("format").and_then(|n| n.span);
             let Some((_, format)) = FORMATS.iter().find(|(name, _)| *name == config.format) else {
                 let names: Vec<&str> = FORMATS.iter().map(|(n, _)| *n).collect();
-                let text = format!("unknown value `{}`, expected one of `{}`", config.format, names.join("`, `"));
+                let text = format!(
+                    "unknown value `{}`, expected one of `{}`",
+                    config.format,
+                    names.join("`, `")
+                );
                 return Err(ConfigError::new(text)
                     .at(at)
                     .suggest(qd_logs_config::nearest(&config.format, names))
@@ -115,7 +119,10 @@ impl SourceConfig for DemoConfig {
             legacy_namespace(c.log_namespace)?;
             let lines = c.lines.clone().unwrap_or_default();
             if self.format == Format::Shuffle && lines.is_empty() {
-                return Err(BuildError::of("lines", "the format `shuffle` needs lines to choose from"));
+                return Err(BuildError::of(
+                    "lines",
+                    "the format `shuffle` needs lines to choose from",
+                ));
             }
             let field = OwnedValuePath::single_field;
             let fields = vec![
@@ -179,7 +186,15 @@ impl Source for Demo {
                 } else {
                     let line = self.maker.line(n, Utc::now());
                     n += 1;
-                    message(&self.codec, Bytes::from(line), &self.origin, &self.received, &out, |_| {}).await
+                    message(
+                        &self.codec,
+                        Bytes::from(line),
+                        &self.origin,
+                        &self.received,
+                        &out,
+                        |_| {},
+                    )
+                    .await
                 };
                 if sent.is_err() {
                     break;
@@ -224,7 +239,9 @@ const EVENTS: [&str; 8] = [
 ];
 
 fn one<T: Copy>(rng: &mut impl Rng, of: &[T]) -> Option<T> {
-    (!of.is_empty()).then(|| rng.random_range(0..of.len())).and_then(|i| of.get(i).copied())
+    (!of.is_empty())
+        .then(|| rng.random_range(0..of.len()))
+        .and_then(|i| of.get(i).copied())
 }
 
 fn word(rng: &mut impl Rng, of: &[&'static str]) -> &'static str {
@@ -244,7 +261,11 @@ impl Maker {
             Format::Shuffle => {
                 let at = r.random_range(0..self.lines.len().max(1));
                 let line = self.lines.get(at).map_or("", String::as_str);
-                if self.sequence { format!("{n} {line}") } else { line.to_owned() }
+                if self.sequence {
+                    format!("{n} {line}")
+                } else {
+                    line.to_owned()
+                }
             }
             Format::ApacheCommon => format!(
                 "{} - {} [{}] \"{} {} HTTP/1.1\" {} {}",

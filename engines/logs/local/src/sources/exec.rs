@@ -109,7 +109,10 @@ impl SourceConfig for Config {
                 return Err(BuildError::of("command", "`command` must name a program"));
             }
             if self.maximum_buffer_size_bytes == 0 {
-                return Err(BuildError::of("maximum_buffer_size_bytes", "the buffer must not be empty"));
+                return Err(BuildError::of(
+                    "maximum_buffer_size_bytes",
+                    "the buffer must not be empty",
+                ));
             }
             let most = self.maximum_buffer_size_bytes;
             Ok(Box::new(Exec {
@@ -134,7 +137,11 @@ impl Source for Exec {
         Box::pin(async move {
             match self.config.mode {
                 Mode::Scheduled => {
-                    let every = self.config.scheduled.as_ref().map_or_else(interval, |s| s.exec_interval_secs);
+                    let every = self
+                        .config
+                        .scheduled
+                        .as_ref()
+                        .map_or_else(interval, |s| s.exec_interval_secs);
                     let every = Duration::from_secs(every.max(1));
                     let mut timer = tokio::time::interval(every);
                     loop {
@@ -190,7 +197,11 @@ impl Exec {
             .kill_on_drop(true)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(if c.include_stderr { Stdio::piped() } else { Stdio::null() })
+            .stderr(if c.include_stderr {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .spawn()
     }
 
@@ -255,8 +266,13 @@ impl Exec {
         let code = status.and_then(|s| s.code());
         let t = self.received.telemetry();
         t.counter("command_executed_total").add(1);
-        t.histogram("command_execution_duration_seconds").record(begin.elapsed());
-        let severity = if code == Some(0) { Severity::Debug } else { Severity::Info };
+        t.histogram("command_execution_duration_seconds")
+            .record(begin.elapsed());
+        let severity = if code == Some(0) {
+            Severity::Debug
+        } else {
+            Severity::Info
+        };
         let text = match status {
             Some(s) => format!("`{}` has ended: {s}", self.line()),
             None => format!("`{}` was left", self.line()),

@@ -101,7 +101,11 @@ pub fn entry() -> Entry<dyn SourceConfig> {
 fn with_units(matches: &Matches, units: &[String]) -> Matches {
     let mut all = matches.clone();
     for unit in units {
-        let unit = if unit.contains('.') { unit.clone() } else { format!("{unit}.service") };
+        let unit = if unit.contains('.') {
+            unit.clone()
+        } else {
+            format!("{unit}.service")
+        };
         all.entry("_SYSTEMD_UNIT".to_owned()).or_default().insert(unit);
     }
     all
@@ -152,16 +156,26 @@ impl SourceConfig for Config {
 }
 
 async fn systemd_version(program: &Path) -> Result<u32, BuildError> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().await;
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .await;
     let output = output.map_err(|e| {
         let text = format!("cannot run {}: {e}; is systemd installed?", program.display());
         BuildError::of("journalctl_path", text)
     })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.split_whitespace().nth(1).and_then(|v| v.parse().ok()).ok_or_else(|| {
-        let shown: String = text.chars().take(40).collect();
-        BuildError::of("journalctl_path", format!("cannot tell systemd's version from `{shown}`"))
-    })
+    text.split_whitespace()
+        .nth(1)
+        .and_then(|v| v.parse().ok())
+        .ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            BuildError::of(
+                "journalctl_path",
+                format!("cannot tell systemd's version from `{shown}`"),
+            )
+        })
 }
 
 /// Which entries were delivered.
@@ -388,7 +402,10 @@ impl Journal {
                 }
             }
             if input.len() > LONGEST {
-                self.received.lost(1, format!("an entry of the journal is longer than {LONGEST} bytes and was dropped"));
+                self.received.lost(
+                    1,
+                    format!("an entry of the journal is longer than {LONGEST} bytes and was dropped"),
+                );
                 input.clear();
             }
             if batch.is_empty() && cursor.is_some() {
@@ -424,7 +441,8 @@ impl Journal {
         self.send(&mut batch, &mut cursor, sent, out).await?;
         complaints.abort();
         if !ended.is_empty() {
-            self.received.say(Severity::Warn, format!("journalctl {ended}; it is started again"));
+            self.received
+                .say(Severity::Warn, format!("journalctl {ended}; it is started again"));
         }
         Ok(())
     }
@@ -456,7 +474,10 @@ impl Journal {
                 if record.cursor.is_some() {
                     cursor.clone_from(&record.cursor);
                 }
-                let matches = |m: &Matches| m.iter().any(|(k, vs)| record.fields.get(k).is_some_and(|v| vs.contains(v)));
+                let matches = |m: &Matches| {
+                    m.iter()
+                        .any(|(k, vs)| record.fields.get(k).is_some_and(|v| vs.contains(v)))
+                };
                 let wanted = (self.include.is_empty() || matches(&self.include)) && !matches(&self.exclude);
                 if wanted {
                     batch.push(self.event(record));
@@ -464,7 +485,8 @@ impl Journal {
             }
             Err(e) => {
                 self.received.telemetry().error("parser_failed", "processing");
-                self.received.lost(1, format!("an entry of the journal can't be read: {e}"));
+                self.received
+                    .lost(1, format!("an entry of the journal can't be read: {e}"));
             }
         }
     }
@@ -481,7 +503,10 @@ impl Journal {
             && let Some(p) = fields.get_mut("PRIORITY")
         {
             let names = ["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
-            let name = p.parse::<usize>().ok().map(|n| names.get(n).copied().unwrap_or("UNKNOWN"));
+            let name = p
+                .parse::<usize>()
+                .ok()
+                .map(|n| names.get(n).copied().unwrap_or("UNKNOWN"));
             if let Some(name) = name {
                 *p = name.to_owned();
             }
@@ -502,7 +527,10 @@ impl Journal {
         if let (Some(path), Some(h)) = (&schema.host_key, host) {
             value.insert(path, Value::from(h));
         }
-        if let (Some(path), Some(t)) = (&schema.timestamp_key, micros.and_then(DateTime::<Utc>::from_timestamp_micros)) {
+        if let (Some(path), Some(t)) = (
+            &schema.timestamp_key,
+            micros.and_then(DateTime::<Utc>::from_timestamp_micros),
+        ) {
             value.insert(path, Value::Timestamp(t));
         }
         if let Some(path) = &schema.source_type_key {

@@ -42,7 +42,9 @@ impl<'de> Deserialize<'de> for ListenAddress {
             Some("") => Ok(ListenAddress::Systemd(0)),
             Some(rest) => match rest.strip_prefix('#').and_then(|n| n.parse::<u32>().ok()) {
                 Some(n @ 1..) => Ok(ListenAddress::Systemd(n - 1)),
-                _ => Err(de::Error::custom(format!("`{text}`: sockets of systemd are counted from systemd#1"))),
+                _ => Err(de::Error::custom(format!(
+                    "`{text}`: sockets of systemd are counted from systemd#1"
+                ))),
             },
             None => Err(de::Error::custom(format!(
                 "`{text}` is no IP address with a port, nor `systemd`"
@@ -149,7 +151,10 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match list {
         Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(BuildError::of(key, format!("{} holds no certificate in PEM form", path.display()))),
+        Ok(_) => Err(BuildError::of(
+            key,
+            format!("{} holds no certificate in PEM form", path.display()),
+        )),
         Err(e) => Err(BuildError::of(key, format!("{}: {e}", path.display()))),
     }
 }
@@ -206,10 +211,16 @@ pub(crate) fn clear_path(path: &Path, listens: bool) -> Result<(), BuildError> {
         return Ok(());
     };
     if !meta.file_type().is_socket() {
-        return Err(BuildError::of("path", format!("{} exists and is no socket", path.display())));
+        return Err(BuildError::of(
+            "path",
+            format!("{} exists and is no socket", path.display()),
+        ));
     }
     if listens {
-        return Err(BuildError::of("path", format!("somebody listens at {} already", path.display())));
+        return Err(BuildError::of(
+            "path",
+            format!("somebody listens at {} already", path.display()),
+        ));
     }
     std::fs::remove_file(path).map_err(|e| BuildError::of("path", format!("cannot remove {}: {e}", path.display())))
 }
@@ -224,7 +235,10 @@ impl SocketFile {
         let file = SocketFile(path.to_owned());
         if let Some(mode) = mode {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(|e| {
-                BuildError::of("socket_file_mode", format!("cannot set the mode of {}: {e}", path.display()))
+                BuildError::of(
+                    "socket_file_mode",
+                    format!("cannot set the mode of {}: {e}", path.display()),
+                )
             })?;
         }
         Ok(file)
@@ -265,7 +279,10 @@ mod tests {
     fn addresses_have_ports() -> Result<(), Box<dyn std::error::Error>> {
         let a: ListenAddress = serde_json::from_value("127.0.0.1:5".into())?;
         assert_eq!(a.to_string(), "127.0.0.1:5");
-        assert_eq!(serde_json::from_value::<ListenAddress>("systemd#3".into())?, ListenAddress::Systemd(2));
+        assert_eq!(
+            serde_json::from_value::<ListenAddress>("systemd#3".into())?,
+            ListenAddress::Systemd(2)
+        );
         assert!(serde_json::from_value::<ListenAddress>("systemd#0".into()).is_err());
         assert!(serde_json::from_value::<ListenAddress>("localhost".into()).is_err());
         Ok(())

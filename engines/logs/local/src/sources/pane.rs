@@ -97,7 +97,10 @@ impl Pane {
         event.insert(&field("level"), Value::from(record.severity().name()));
         event.insert(&field("pane"), Value::from(record.source().as_str()));
         if let Some(path) = &schema.timestamp_key {
-            event.insert(path, Value::Timestamp(DateTime::<Utc>::from_timestamp_nanos(record.wall().0)));
+            event.insert(
+                path,
+                Value::Timestamp(DateTime::<Utc>::from_timestamp_nanos(record.wall().0)),
+            );
         }
         if let Some(path) = &schema.host_key {
             event.insert(path, Value::from(&*self.cx.globals.hostname));
@@ -144,7 +147,10 @@ impl Source for Pane {
                 }
                 let all = self.records.counters().dropped;
                 if all > dropped {
-                    let text = format!("{} record(s) of the pane were dropped: the pipeline is too slow", all - dropped);
+                    let text = format!(
+                        "{} record(s) of the pane were dropped: the pipeline is too slow",
+                        all - dropped
+                    );
                     self.received.lost(all - dropped, text);
                     dropped = all;
                 }

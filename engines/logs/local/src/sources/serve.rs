@@ -158,7 +158,10 @@ impl Streams {
 
 enum Socket {
     Udp(UdpSocket),
-    Unix(UnixDatagram, #[allow(dead_code, reason = "removes the file when dropped")] SocketFile),
+    Unix(
+        UnixDatagram,
+        #[allow(dead_code, reason = "removes the file when dropped")] SocketFile,
+    ),
 }
 
 /// A receiver of datagrams.
@@ -178,9 +181,9 @@ impl Datagrams {
             };
             let interface = options.interface.unwrap_or(own);
             for group in &options.groups {
-                socket
-                    .join_multicast_v4(*group, interface)
-                    .map_err(|e| BuildError::of("multicast_groups", format!("cannot join {group} at {interface}: {e}")))?;
+                socket.join_multicast_v4(*group, interface).map_err(|e| {
+                    BuildError::of("multicast_groups", format!("cannot join {group} at {interface}: {e}"))
+                })?;
             }
         }
         if let Some(bytes) = options.receive_buffer {
@@ -392,12 +395,14 @@ async fn connection(
     };
     match shaken {
         Ok(Ok(stream)) => shared.serve(stream, &at, most, out, stop).await,
-        Ok(Err(e)) => shared
-            .received
-            .error("connection_failed", format!("the TLS handshake with {peer} failed: {e}")),
-        Err(_) => shared
-            .received
-            .error("connection_failed", format!("{peer} took too long for the TLS handshake")),
+        Ok(Err(e)) => shared.received.error(
+            "connection_failed",
+            format!("the TLS handshake with {peer} failed: {e}"),
+        ),
+        Err(_) => shared.received.error(
+            "connection_failed",
+            format!("{peer} took too long for the TLS handshake"),
+        ),
     }
 }
 
@@ -438,7 +443,10 @@ async fn receive(d: Datagrams, shared: &Shared, out: SourceOut, mut shutdown: Sh
         shared.received.bytes(n);
         let mut text = Bytes::copy_from_slice(buf.get(..n).unwrap_or_default());
         if n > d.max_length {
-            let what = format!("a datagram is longer than max_length ({}): its last frame is dropped", d.max_length);
+            let what = format!(
+                "a datagram is longer than max_length ({}): its last frame is dropped",
+                d.max_length
+            );
             shared.received.lost(1, what);
             text.truncate(memrchr(b'\n', &text).map_or(0, |i| i + 1));
             if text.is_empty() {

@@ -77,10 +77,16 @@ impl Received {
         self.events(events, size);
         let too_long = decoded.skipped;
         if too_long > 0 {
-            self.lost(too_long, format!("{too_long} frame(s) longer than max_length were dropped"));
+            self.lost(
+                too_long,
+                format!("{too_long} frame(s) longer than max_length were dropped"),
+            );
         }
         if decoded.cut > 0 {
-            self.say(Severity::Warn, format!("{} frame(s) longer than max_length were cut", decoded.cut));
+            self.say(
+                Severity::Warn,
+                format!("{} frame(s) longer than max_length were cut", decoded.cut),
+            );
             self.telemetry.error("condition_failed", "receiving");
         }
         if decoded.failed > 0 {
@@ -88,7 +94,10 @@ impl Received {
                 self.telemetry.error("parser_failed", "processing");
             }
             let first = decoded.errors.first().map(ToString::to_string).unwrap_or_default();
-            self.lost(decoded.failed, format!("{} frame(s) could not be decoded; the first: {first}", decoded.failed));
+            self.lost(
+                decoded.failed,
+                format!("{} frame(s) could not be decoded; the first: {first}", decoded.failed),
+            );
         }
         for batch in decoded.batches {
             out.send(batch).await?;
@@ -112,13 +121,15 @@ impl Codec {
         decoding: &DecodingConfig,
         max: Option<usize>,
     ) -> Result<Codec, BuildError> {
-        let framing = framing.cloned().unwrap_or_else(|| match (decoding.default_stream_framing(), max) {
-            (FramingConfig::NewlineDelimited(mut lines), Some(max)) => {
-                lines.max_length = lines.max_length.or(Some(max));
-                FramingConfig::NewlineDelimited(lines)
-            }
-            (framing, _) => framing,
-        });
+        let framing = framing
+            .cloned()
+            .unwrap_or_else(|| match (decoding.default_stream_framing(), max) {
+                (FramingConfig::NewlineDelimited(mut lines), Some(max)) => {
+                    lines.max_length = lines.max_length.or(Some(max));
+                    FramingConfig::NewlineDelimited(lines)
+                }
+                (framing, _) => framing,
+            });
         Ok(Codec {
             framing,
             deserializer: decoding.build(&cx.globals.log_schema)?,

@@ -119,7 +119,13 @@ impl SourceConfig for Config {
                         limit: c.connection_limit,
                     };
                     let streams = Streams::tcp(c.address.socket()?, options).await?;
-                    (Listening::Streams(streams), counted(c.max_length), &c.host_key, c.log_namespace, "tcp")
+                    (
+                        Listening::Streams(streams),
+                        counted(c.max_length),
+                        &c.host_key,
+                        c.log_namespace,
+                        "tcp",
+                    )
                 }
                 Config::Udp(c) => {
                     let options = UdpOptions {
@@ -129,11 +135,23 @@ impl SourceConfig for Config {
                         max_length: DATAGRAM,
                     };
                     let datagrams = Datagrams::udp(c.address.socket()?, &options).await?;
-                    (Listening::Datagrams(datagrams), FramingConfig::Bytes, &c.host_key, c.log_namespace, "udp")
+                    (
+                        Listening::Datagrams(datagrams),
+                        FramingConfig::Bytes,
+                        &c.host_key,
+                        c.log_namespace,
+                        "udp",
+                    )
                 }
                 Config::Unix(c) => {
                     let streams = Streams::unix(&c.path, c.socket_file_mode)?;
-                    (Listening::Streams(streams), counted(c.max_length), &c.host_key, c.log_namespace, "unix")
+                    (
+                        Listening::Streams(streams),
+                        counted(c.max_length),
+                        &c.host_key,
+                        c.log_namespace,
+                        "unix",
+                    )
                 }
             };
             legacy_namespace(namespace)?;

@@ -14,9 +14,8 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use qd_logs_config::Node;
 use qd_logs_model::{
-    Batch, BoxFuture, Closed, ComponentError, Context, Delivery, Finalizers, Globals, InternalEvent,
-    InternalLog, LogSchema, Metric, Outlet, Shutdown, SourceConfig, SourceOut, Telemetry, Value,
-    telemetry::Reading,
+    Batch, BoxFuture, Closed, ComponentError, Context, Delivery, Finalizers, Globals, InternalEvent, InternalLog,
+    LogSchema, Metric, Outlet, Shutdown, SourceConfig, SourceOut, Telemetry, Value, telemetry::Reading,
 };
 use tokio::sync::watch;
 
@@ -155,8 +154,9 @@ impl Running {
         let taken: Vec<Finalizers> = {
             let mut state = self.collector.state.lock();
             let mut i = 0..;
-            let (now, later): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut state.held).into_iter().partition(|_| i.next().is_some_and(&which));
+            let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut state.held)
+                .into_iter()
+                .partition(|_| i.next().is_some_and(&which));
             state.held = later;
             now
         };
@@ -172,8 +172,14 @@ impl Running {
         while !done(&state.events) {
             let last: Vec<String> = state.events.iter().rev().take(5).map(Value::to_string).collect();
             let count = state.events.len();
-            assert!(begin.elapsed() < PATIENCE, "{what} did not happen; {count} events, the last: {last:#?}");
-            assert!(!self.task.is_finished() || done(&state.events), "the source ended before {what}");
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "{what} did not happen; {count} events, the last: {last:#?}"
+            );
+            assert!(
+                !self.task.is_finished() || done(&state.events),
+                "the source ended before {what}"
+            );
             let _again = self.collector.came.wait_for(&mut state, Duration::from_millis(50));
         }
     }
@@ -274,10 +280,7 @@ pub fn message(event: &Value) -> String {
 
 /// A field as text.
 pub fn field(event: &Value, name: &str) -> Option<String> {
-    match event.as_object()?.get(name)? {
-        Value::Bytes(b) => Some(String::from_utf8_lossy(b).into_owned()),
-        other => Some(other.to_string()),
-    }
+    Some(event.as_object()?.get(name)?.to_string_lossy().into_owned())
 }
 
 /// Numbered lines: the ground truth.
@@ -298,7 +301,11 @@ impl Numbers {
         let mut strange = Vec::new();
         for e in events {
             let text = message(e);
-            match text.strip_prefix("line ").and_then(|n| n.parse::<usize>().ok()).and_then(|n| seen.get_mut(n)) {
+            match text
+                .strip_prefix("line ")
+                .and_then(|n| n.parse::<usize>().ok())
+                .and_then(|n| seen.get_mut(n))
+            {
                 Some(n) => *n += 1,
                 None => strange.push(text),
             }
@@ -311,4 +318,9 @@ impl Numbers {
             self.0
         );
     }
+}
+
+/// What stands at a path of an event.
+pub fn at<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
+    event.get(&vrl::path::parse_value_path(path).expect("a path"))
 }

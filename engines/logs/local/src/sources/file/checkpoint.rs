@@ -190,7 +190,8 @@ impl Store {
             Err(e) => return Err(failed(e.into())),
         }
         lock.set_len(0).map_err(failed)?;
-        lock.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
+        lock.write_all(std::process::id().to_string().as_bytes())
+            .map_err(failed)?;
         Ok(Store {
             dir: dir.to_owned(),
             progress: Mutex::new(Vec::new()),
@@ -213,7 +214,9 @@ impl Store {
                 Ok(text) => text,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => {
-                    loaded.complaints.push(format!("cannot read the positions in {}: {e}", path.display()));
+                    loaded
+                        .complaints
+                        .push(format!("cannot read the positions in {}: {e}", path.display()));
                     continue;
                 }
             };

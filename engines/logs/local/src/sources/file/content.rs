@@ -102,7 +102,9 @@ pub(crate) struct Gzip {
 
 impl std::fmt::Debug for Gzip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gzip").field("position", &self.position).finish_non_exhaustive()
+        f.debug_struct("Gzip")
+            .field("position", &self.position)
+            .finish_non_exhaustive()
     }
 }
 

@@ -86,7 +86,12 @@ impl Server {
         for id in woken {
             self.enqueue(id);
         }
-        let lost: Vec<Id> = self.candidates.keys().filter(|id| !seen.contains(id)).copied().collect();
+        let lost: Vec<Id> = self
+            .candidates
+            .keys()
+            .filter(|id| !seen.contains(id))
+            .copied()
+            .collect();
         for id in lost {
             if let Some(c) = self.candidates.get_mut(&id) {
                 c.lost = true;
@@ -190,7 +195,8 @@ impl Server {
             let Ok(listing) = std::fs::read_dir(dir) else { continue };
             for found in listing.flatten() {
                 let Ok(meta) = found.metadata() else { continue };
-                let wanted = |e: &Entry| (e.dev, e.ino) == id(&meta) && meta.len() > e.offset && e.path.parent() == Some(dir);
+                let wanted =
+                    |e: &Entry| (e.dev, e.ino) == id(&meta) && meta.len() > e.offset && e.path.parent() == Some(dir);
                 let open = self.tails.contains_key(&id(&meta)) || self.candidates.contains_key(&id(&meta));
                 if meta.is_file() && !open && entries.iter().any(wanted) && self.open(&found.path(), true) {
                     self.judge(id(&meta), false)?;
@@ -258,7 +264,9 @@ impl Server {
         let quiet = self
             .tails
             .iter()
-            .filter(|(_, t)| !t.ready && !t.has_partial() && t.group.is_none() && t.lost_since.is_none() && !t.is_gzip())
+            .filter(|(_, t)| {
+                !t.ready && !t.has_partial() && t.group.is_none() && t.lost_since.is_none() && !t.is_gzip()
+            })
             .min_by_key(|(_, t)| t.last_data)
             .map(|(id, _)| *id);
         let Some(tail) = quiet.and_then(|id| self.tails.remove(&id)) else {
@@ -298,7 +306,10 @@ impl Server {
             Ok(Some((offset, progress))) => {
                 let resumed = progress.is_some();
                 let progress = progress.unwrap_or_else(|| {
-                    let p = Progress::new(Entry { offset, ..c.entry.clone() });
+                    let p = Progress::new(Entry {
+                        offset,
+                        ..c.entry.clone()
+                    });
                     self.store.add(p.clone());
                     p
                 });
@@ -342,7 +353,11 @@ impl Server {
     }
 
     /// From where a file is to be read, and the position it continues; `None` to wait.
-    fn start(&mut self, c: &mut Candidate, startup: bool) -> io::Result<Option<(u64, Option<std::sync::Arc<Progress>>)>> {
+    fn start(
+        &mut self,
+        c: &mut Candidate,
+        startup: bool,
+    ) -> io::Result<Option<(u64, Option<std::sync::Arc<Progress>>)>> {
         let meta = c.opened.file.metadata()?;
         if meta.len() != c.len {
             (c.len, c.changed) = (meta.len(), Instant::now());
@@ -372,7 +387,15 @@ impl Server {
         let live = self.tails.values().map(|t| (&t.known, t.lost_since.is_none()));
         let patience = (!startup && !c.lost).then_some(PATIENCE);
         let copies = self.plan.checksum.is_some();
-        let verdict = recall(&found, copies, &mut self.retired, &mut self.saved, live, patience, c.changed)?;
+        let verdict = recall(
+            &found,
+            copies,
+            &mut self.retired,
+            &mut self.saved,
+            live,
+            patience,
+            c.changed,
+        )?;
         let too_old = self
             .plan
             .ignore_before
@@ -380,10 +403,16 @@ impl Server {
         let at_end = too_old || (startup && self.plan.from_end && matches!(verdict, Verdict::New));
         if at_end {
             // The end of compressed content is not known without reading it, and it will not grow.
-            let end = if kind == Kind::Gzip { Gzip::new(&c.opened.file).map(|_| None)? } else { Some(c.len) };
+            let end = if kind == Kind::Gzip {
+                Gzip::new(&c.opened.file).map(|_| None)?
+            } else {
+                Some(c.len)
+            };
             let Some(end) = end else {
                 self.put_off.insert((c.entry.dev, c.entry.ino), state(&c.opened.meta));
-                return Err(io::Error::other("compressed files are only read from their beginning; this one is left out"));
+                return Err(io::Error::other(
+                    "compressed files are only read from their beginning; this one is left out",
+                ));
             };
             let progress = match verdict {
                 Verdict::Read { progress, offset } if offset <= end => Some(progress),

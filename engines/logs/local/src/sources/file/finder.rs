@@ -24,18 +24,25 @@ pub(crate) struct Finder {
 impl Finder {
     pub(crate) fn new(config: &FileConfig) -> Result<Finder, BuildError> {
         if config.include.is_empty() {
-            return Err(BuildError::of("include", "`include` must name at least one file or pattern"));
+            return Err(BuildError::of(
+                "include",
+                "`include` must name at least one file or pattern",
+            ));
         }
         let compile = |key: &str, path: &PathBuf| {
             let text = path
                 .to_str()
                 .ok_or_else(|| BuildError::of(key, format!("{} is not UTF-8", path.display())))?;
-            let pattern = Pattern::new(text)
-                .map_err(|e| BuildError::of(key, format!("`{text}` is no pattern of paths: {e}")))?;
+            let pattern =
+                Pattern::new(text).map_err(|e| BuildError::of(key, format!("`{text}` is no pattern of paths: {e}")))?;
             Ok((text.to_owned(), pattern))
         };
         Ok(Finder {
-            include: config.include.iter().map(|p| compile("include", p)).collect::<Result<_, _>>()?,
+            include: config
+                .include
+                .iter()
+                .map(|p| compile("include", p))
+                .collect::<Result<_, _>>()?,
             exclude: config
                 .exclude
                 .iter()

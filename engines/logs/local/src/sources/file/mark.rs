@@ -30,9 +30,9 @@ impl Mark {
 
 /// FNV-1a with 64 bits (draft-eastlake-fnv): the same on every machine, as it is written to disk.
 fn fnv(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// The last bytes of `bytes`, as many as are remembered before a position.

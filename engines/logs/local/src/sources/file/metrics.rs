@@ -22,7 +22,9 @@ impl Metrics {
     pub(crate) fn new(cx: &Context, per_file: bool) -> Metrics {
         let t = &cx.telemetry;
         Metrics {
-            bytes: t.with([("protocol", "file".to_owned())]).counter("component_received_bytes_total"),
+            bytes: t
+                .with([("protocol", "file".to_owned())])
+                .counter("component_received_bytes_total"),
             events: t.counter("component_received_events_total"),
             event_bytes: t.counter("component_received_event_bytes_total"),
             checkpoints: t.counter("checkpoints_total"),
@@ -66,7 +68,10 @@ impl Metrics {
         ];
         self.telemetry.with(labels).counter("component_errors_total").add(count);
         self.telemetry.discarded(count, Intent::Unintended);
-        let text = format!("{count} line(s) longer than max_line_bytes ({max}) were dropped from {}", path.display());
+        let text = format!(
+            "{count} line(s) longer than max_line_bytes ({max}) were dropped from {}",
+            path.display()
+        );
         self.say(Severity::Warn, text, path);
     }
 
@@ -95,7 +100,11 @@ impl Metrics {
 
     pub(crate) fn resumed(&self, path: &Path, offset: u64) {
         self.of(path).counter("files_resumed_total").add(1);
-        self.say(Severity::Info, format!("resuming {} at byte {offset}", path.display()), path);
+        self.say(
+            Severity::Info,
+            format!("resuming {} at byte {offset}", path.display()),
+            path,
+        );
     }
 
     pub(crate) fn unwatched(&self, path: &Path, at_end: bool) {
@@ -108,7 +117,11 @@ impl Metrics {
 
     pub(crate) fn deleted(&self, path: &Path) {
         self.of(path).counter("files_deleted_total").add(1);
-        self.say(Severity::Info, format!("deleted {} after reading it", path.display()), path);
+        self.say(
+            Severity::Info,
+            format!("deleted {} after reading it", path.display()),
+            path,
+        );
     }
 
     /// A file has too few lines to be told apart.

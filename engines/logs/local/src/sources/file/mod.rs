@@ -74,7 +74,10 @@ impl FileConfig {
         legacy_namespace(self.log_namespace)?;
         let charset = match &self.encoding {
             Some(e) => Some(encoding_rs::Encoding::for_label(e.charset.as_bytes()).ok_or_else(|| {
-                BuildError::of("encoding.charset", format!("`{}` is no character set of the Encoding Standard", e.charset))
+                BuildError::of(
+                    "encoding.charset",
+                    format!("`{}` is no character set of the Encoding Standard", e.charset),
+                )
             })?),
             None => None,
         };

@@ -40,7 +40,11 @@ impl Rules {
         };
         let compile = |name: &str, pattern: &str| {
             Regex::new(pattern).map_err(|e| {
-                let key = if key == "multiline" { format!("{key}.{name}") } else { key.to_owned() };
+                let key = if key == "multiline" {
+                    format!("{key}.{name}")
+                } else {
+                    key.to_owned()
+                };
                 BuildError::of(&key, format!("`{pattern}` is no regular expression: {e}"))
             })
         };
@@ -132,7 +136,15 @@ mod tests {
         let (mut group, mut out) = (None, Vec::new());
         for (i, line) in lines.iter().enumerate() {
             let mut emit = |text: &[u8], _| out.push(String::from_utf8_lossy(text).into_owned());
-            feed(&rules, &mut group, line.as_bytes(), i as u64, Mark::default, Instant::now(), &mut emit);
+            feed(
+                &rules,
+                &mut group,
+                line.as_bytes(),
+                i as u64,
+                Mark::default,
+                Instant::now(),
+                &mut emit,
+            );
         }
         out.extend(group.map(|g: Group| String::from_utf8_lossy(&g.text).into_owned()));
         out
@@ -170,7 +182,10 @@ mod tests {
     fn halt_with_ends_with_the_line_that_matches() {
         let lines = ["select", "from x;", "drop;", "plain"];
         // A group begins at any line that does not end with a semicolon; the first line's own match ends nothing.
-        assert_eq!(joined("[^;]$", ";$", Mode::HaltWith, &lines), ["select\nfrom x;", "drop;", "plain"]);
+        assert_eq!(
+            joined("[^;]$", ";$", Mode::HaltWith, &lines),
+            ["select\nfrom x;", "drop;", "plain"]
+        );
     }
 
     #[test]

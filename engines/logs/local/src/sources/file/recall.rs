@@ -138,7 +138,9 @@ pub(crate) fn recall<'a>(
             break;
         }
         for i in (0..saved.len()).rev() {
-            let Some(entry) = saved.get(i).map(|p| p.entry()) else { continue };
+            let Some(entry) = saved.get(i).map(|p| p.entry()) else {
+                continue;
+            };
             let known = if own_place {
                 found.is_saved(&entry)?
             } else {

@@ -28,6 +28,8 @@ use super::{
 const WHOLE_TURN: usize = 256 * 1024;
 /// Bytes of a turn when several have.
 const SHARED_TURN: usize = 64 * 1024;
+/// Bytes of a turn when the configuration says less: lines are taken of them as far as it allows.
+const SMALL_TURN: usize = 4 * 1024;
 /// How long a file that no path leads to must be quiet before it is let go: its writer may not know yet.
 const GRACE: Duration = Duration::from_secs(2);
 /// The least time between two rounds of reading while little comes, so that a line is not a batch.
@@ -88,7 +90,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    #[allow(clippy::too_many_arguments, reason = "called once, by the source that owns all of these")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "called once, by the source that owns all of these"
+    )]
     pub(crate) fn new(
         plan: Plan,
         metrics: Metrics,
@@ -149,7 +154,8 @@ impl Server {
     fn recall_saved(&mut self) {
         let loaded = self.store.load();
         for complaint in loaded.complaints {
-            self.metrics.error("reading_checkpoints", "reader_failed", Path::new(""), complaint);
+            self.metrics
+                .error("reading_checkpoints", "reader_failed", Path::new(""), complaint);
         }
         if self.plan.use_saved {
             self.saved = loaded.entries.into_iter().map(Progress::new).collect();
@@ -203,11 +209,18 @@ impl Server {
     /// When [`Server::tick`] has something to do.
     fn next_deadline(&self) -> Duration {
         let busy = !self.candidates.is_empty()
-            || self.tails.values().any(|t| t.lost_since.is_some() || (t.is_gzip() && t.has_partial()));
+            || self
+                .tails
+                .values()
+                .any(|t| t.lost_since.is_some() || (t.is_gzip() && t.has_partial()));
         let groups = self.tails.values().filter_map(|t| t.group.as_ref()).map(|g| g.deadline);
         let now = Instant::now();
         let group = groups.min().map_or(Duration::MAX, |d| d.saturating_duration_since(now));
-        let most = if busy { Duration::from_millis(100) } else { Duration::from_secs(1) };
+        let most = if busy {
+            Duration::from_millis(100)
+        } else {
+            Duration::from_secs(1)
+        };
         group.min(most)
     }
 
@@ -278,7 +291,9 @@ impl Server {
     pub(super) fn origin(&self, path: &Path) -> Arc<Origin> {
         let mut origin = self.plan.origin.clone();
         if let Some(key) = &self.plan.file_key {
-            origin.fields.push((key.clone(), Value::from(path.to_string_lossy().into_owned())));
+            origin
+                .fields
+                .push((key.clone(), Value::from(path.to_string_lossy().into_owned())));
         }
         Arc::new(origin)
     }
@@ -298,15 +313,15 @@ impl Server {
         let Some(tail) = self.tails.get_mut(&id) else {
             return Ok(true);
         };
-        let (limit, exact) = match self.plan.turn {
-            _ if alone => (WHOLE_TURN, false),
-            Some(bytes) => (bytes.max(1), true),
-            None => (SHARED_TURN, false),
+        let (limit, at_most) = match self.plan.turn {
+            _ if alone => (WHOLE_TURN, None),
+            Some(bytes) => (bytes.clamp(SMALL_TURN, WHOLE_TURN), Some(bytes)),
+            None => (SHARED_TURN, None),
         };
         let mut pieces = std::mem::take(&mut self.pieces);
         // What happens after this look is another change, and brings another turn.
         let _same = tail.look();
-        let status = tail.read(&self.plan.reading, if exact { limit.max(4096) } else { limit }, exact, &mut pieces);
+        let status = tail.read(&self.plan.reading, limit, at_most, &mut pieces);
         let too_long = std::mem::take(&mut tail.too_long);
         if too_long > 0 {
             self.metrics.too_long(&tail.path, too_long, self.plan.reading.max_line);
@@ -349,7 +364,10 @@ impl Server {
         let (path, origin, lost_since) = (tail.path.clone(), tail.origin.clone(), tail.lost_since);
         self.metrics.say(
             Severity::Info,
-            format!("{} was truncated or written anew; reading it from its beginning", path.display()),
+            format!(
+                "{} was truncated or written anew; reading it from its beginning",
+                path.display()
+            ),
             &path,
         );
         let (known, opened) = tail.replaced();
@@ -391,7 +409,8 @@ impl Server {
         let fixed = self.sizes.get(&id).copied().unwrap_or(0);
         for piece in pieces {
             let events = piece.lines.len() as u64;
-            self.metrics.received(&tail.path, piece.bytes, events, events * fixed + piece.bytes);
+            self.metrics
+                .received(&tail.path, piece.bytes, events, events * fixed + piece.bytes);
             let token = self
                 .store
                 .token(&self.aborted, &tail.known.progress, piece.range, piece.tail);
@@ -525,7 +544,8 @@ impl Server {
     fn report_store(&self) {
         if let Some(e) = self.store.take_failure() {
             let text = format!("cannot save positions: {e}; after a restart lines since the last save are read again");
-            self.metrics.error("writing_checkpoints", "writer_failed", Path::new(""), text);
+            self.metrics
+                .error("writing_checkpoints", "writer_failed", Path::new(""), text);
         }
         self.metrics.checkpoints(self.store.take_written());
     }

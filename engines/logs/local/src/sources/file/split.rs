@@ -40,13 +40,7 @@ impl Delimiter {
     }
 
     /// Calls `found` with the place of each delimiter in `data` from `from` on; `data` begins at `offset` of the file.
-    pub(crate) fn each(
-        &self,
-        data: &[u8],
-        from: usize,
-        offset: u64,
-        mut found: impl FnMut(usize) -> ControlFlow<()>,
-    ) {
+    pub(crate) fn each(&self, data: &[u8], from: usize, offset: u64, mut found: impl FnMut(usize) -> ControlFlow<()>) {
         let rest = data.get(from..).unwrap_or_default();
         if let [byte] = self.bytes[..] {
             for i in memchr_iter(byte, rest) {
@@ -88,9 +82,15 @@ mod tests {
     fn half_a_character_is_no_delimiter() {
         let d = Delimiter::new("\n", Some(encoding_rs::UTF_16LE)).expect("utf-16");
         // U+0A41 U+0041 '\n': the bytes 41 0A | 41 00 | 0A 00, and U+0A00-ish pairs before.
-        let text: Vec<u8> = [0x0A41_u16, 0x0041, 0x000A].iter().flat_map(|u| u.to_le_bytes()).collect();
+        let text: Vec<u8> = [0x0A41_u16, 0x0041, 0x000A]
+            .iter()
+            .flat_map(|u| u.to_le_bytes())
+            .collect();
         assert_eq!(places(&d, &text, 0), [4]);
-        let tricky: Vec<u8> = [0x0A41_u16, 0x4100, 0x000A].iter().flat_map(|u| u.to_le_bytes()).collect();
+        let tricky: Vec<u8> = [0x0A41_u16, 0x4100, 0x000A]
+            .iter()
+            .flat_map(|u| u.to_le_bytes())
+            .collect();
         assert_eq!(places(&d, &tricky, 0), [4], "0A 00 across two characters");
     }
 

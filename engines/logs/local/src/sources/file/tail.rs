@@ -154,7 +154,10 @@ impl Tail {
                 marks: VecDeque::new(),
             },
             origin,
-            created: meta.created().or_else(|_| meta.modified()).unwrap_or_else(|_| SystemTime::now()),
+            created: meta
+                .created()
+                .or_else(|_| meta.modified())
+                .unwrap_or_else(|_| SystemTime::now()),
             group: None,
             ready: true,
             end_since: None,
@@ -212,7 +215,10 @@ impl Tail {
     /// Whether the file changed since it was last read to its end; also its state for [`Tail::is_unlinked`].
     pub(crate) fn look(&mut self) -> io::Result<bool> {
         let meta = self.file.metadata()?;
-        let changed = (meta.size().cast_signed(), meta.ctime().wrapping_mul(1_000_000_000).wrapping_add(meta.ctime_nsec()));
+        let changed = (
+            meta.size().cast_signed(),
+            meta.ctime().wrapping_mul(1_000_000_000).wrapping_add(meta.ctime_nsec()),
+        );
         let is_new = self.changed != Some(changed);
         self.changed = Some(changed);
         if is_new {
@@ -264,11 +270,18 @@ impl Tail {
         Ok(true)
     }
 
-    /// Reads up to about `limit` bytes, and puts the complete lines out.
+    /// Reads up to about `limit` bytes, and puts the complete lines out; with `at_most`, no further line once more bytes
+    /// than that were put out.
     ///
     /// # Errors
     /// The file can't be read.
-    pub(crate) fn read(&mut self, cx: &Reading, limit: usize, exact: bool, out: &mut Vec<Piece>) -> io::Result<Status> {
+    pub(crate) fn read(
+        &mut self,
+        cx: &Reading,
+        limit: usize,
+        at_most: Option<usize>,
+        out: &mut Vec<Piece>,
+    ) -> io::Result<Status> {
         if matches!(self.content, Content::Unknown) {
             self.content = match kind(&self.file)? {
                 Kind::Unknown if self.position() > 0 => Content::Plain,
@@ -280,10 +293,7 @@ impl Tail {
                 },
             };
         }
-        if !self.is_gzip()
-            && (self.end_since.is_some() || self.known.head.len() < HEAD)
-            && !self.same_head()?
-        {
+        if !self.is_gzip() && (self.end_since.is_some() || self.known.head.len() < HEAD) && !self.same_head()? {
             return Ok(Status::Replaced);
         }
         let prefix = self.before.len() + self.partial.len();
@@ -320,7 +330,7 @@ impl Tail {
         self.last_data = Instant::now();
         self.end_since = None;
         let data = block.get(..n).unwrap_or_default();
-        let (lines, rest, stopped) = self.split(cx, data, at, exact.then_some(limit));
+        let (lines, rest, stopped) = self.split(cx, data, at, at_most);
         self.keep(cx, data, at, rest, stopped);
         let pieces = self.pieces(cx, data, at, &lines);
         match pieces {
@@ -334,7 +344,11 @@ impl Tail {
             }
             None => self.share(cx, block, n, at, lines, out),
         }
-        Ok(if n < prefix + want && !stopped { Status::End } else { Status::More })
+        Ok(if n < prefix + want && !stopped {
+            Status::End
+        } else {
+            Status::More
+        })
     }
 
     /// Cuts a block into lines. Gives them with the place where the rest begins, and whether it stopped because
@@ -368,7 +382,9 @@ impl Tail {
         // A byte order mark is no part of the first line (a charset's own is removed when it is decoded).
         if let Some(first) = lines.first_mut().filter(|l| l.offset == 0)
             && cx.charset.is_none()
-            && data.get(first.start as usize..first.end as usize).is_some_and(|t| t.starts_with(b"\xef\xbb\xbf"))
+            && data
+                .get(first.start as usize..first.end as usize)
+                .is_some_and(|t| t.starts_with(b"\xef\xbb\xbf"))
         {
             first.start += 3;
         }
@@ -398,7 +414,8 @@ impl Tail {
             self.partial.extend_from_slice(data.get(rest..).unwrap_or_default());
         }
         self.before.clear();
-        self.before.extend_from_slice(last(data.get(..rest).unwrap_or_default()));
+        self.before
+            .extend_from_slice(last(data.get(..rest).unwrap_or_default()));
         self.begin = at + rest as u64;
     }
 
@@ -473,7 +490,9 @@ impl Tail {
             match &cx.rules {
                 Some(rules) => {
                     let before = || tail_at(data, at, line.offset);
-                    multiline::feed(rules, &mut group, text, line.offset, before, now, |t, o| made.push(t, o));
+                    multiline::feed(rules, &mut group, text, line.offset, before, now, |t, o| {
+                        made.push(t, o)
+                    });
                 }
                 None => made.push(text, line.offset),
             }
