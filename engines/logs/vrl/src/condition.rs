@@ -20,7 +20,13 @@ enum Kind {
     IsLog,
     IsMetric,
     IsTrace,
-    Vrl { program: Program, native: Option<Test> },
+    Vrl(Box<Vrl>),
+}
+
+#[derive(Debug)]
+struct Vrl {
+    program: Program,
+    native: Option<Test>,
 }
 
 /// Reads and compiles a condition: text is VRL; a table has `type` (`vrl` with `source`, `is_log`, `is_metric`,
@@ -86,7 +92,7 @@ impl Condition {
     pub fn vrl(source: &str) -> Result<Condition, BuildError> {
         let program = Program::compile_condition(source).map_err(|e| BuildError::new(e.0))?;
         let native = Test::recognise(source);
-        Ok(Condition(Arc::new(Kind::Vrl { program, native })))
+        Ok(Condition(Arc::new(Kind::Vrl(Box::new(Vrl { program, native })))))
     }
 
     /// Whether a log event meets it; one on which the program fails does not.
@@ -107,7 +113,8 @@ impl Condition {
             Kind::IsLog => Ok(kind == EventKind::Log),
             Kind::IsTrace => Ok(kind == EventKind::Trace),
             Kind::IsMetric => Ok(kind == EventKind::Metric),
-            Kind::Vrl { program, .. } => program
+            Kind::Vrl(vrl) => vrl
+                .program
                 .read(&mut ReadTarget { value, metadata })
                 .map(|v| v == Value::Boolean(true)),
         }
@@ -121,10 +128,10 @@ impl Condition {
         match &*self.0 {
             Kind::IsLog | Kind::IsTrace => Ok(false),
             Kind::IsMetric => Ok(true),
-            Kind::Vrl { program, .. } => {
+            Kind::Vrl(vrl) => {
                 // Conditions can't write, so the copy is only there to satisfy the target.
                 let mut copy = metric.clone();
-                program
+                vrl.program
                     .resolve(
                         &mut Default::default(),
                         &mut MetricTarget::new(&mut copy, TagMode::Single),
@@ -137,7 +144,8 @@ impl Condition {
     /// Whether event `i` of a batch meets it, without changing the batch's form where the condition can be read off the
     /// text. A failure counts as an error of processing, and as no.
     pub fn check_row(&self, batch: &LogBatch, i: usize, telemetry: &Telemetry) -> bool {
-        if let Kind::Vrl { native: Some(test), .. } = &*self.0
+        if let Kind::Vrl(vrl) = &*self.0
+            && let Some(test) = &vrl.native
             && let Some(answer) = test.check(batch, i)
         {
             return answer;

@@ -1,5 +1,6 @@
 //! VRL's own test programs through our engine. They are not part of this repository: `QD_VRL_TESTS` names the folder
 //! `lib/tests/tests` of VRL's sources.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 use std::path::{Path, PathBuf};
 
