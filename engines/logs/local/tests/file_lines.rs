@@ -1,5 +1,7 @@
 //! What the `file` source makes of lines: their ends, their bytes, their length, and how they are joined.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod support;
 
 use std::{

@@ -1,5 +1,7 @@
 //! The `file` source over restarts: positions, acknowledgements, damage, and a reader that is killed.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod support;
 
 use std::{

@@ -1,5 +1,7 @@
 //! The `file` source through every way of rotating, with numbered lines as ground truth: none lost, none twice.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod support;
 
 use std::{

@@ -1,5 +1,7 @@
 //! The sources of sockets, programs, descriptors, the journal, panes and the pipeline itself, driven as their senders do.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that can't go on fails")]
+
 mod support;
 
 use std::{

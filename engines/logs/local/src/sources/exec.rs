@@ -251,7 +251,7 @@ impl Exec {
             }
         };
         let (a, b) = tokio::join!(read_out, read_err);
-        let over = (a.clone(), b.clone());
+        let over = (a, b);
         if over == (Ok(Over::End), Ok(Over::End)) {
             // Both pipes are closed: the program has ended, or is about to.
             let rest = most.map_or(GRACE, |m| m.saturating_sub(begin.elapsed()));

@@ -124,7 +124,7 @@ pub(crate) struct UdpOptions {
 pub(crate) enum Streams {
     Tcp {
         listener: TcpListener,
-        options: TcpOptions,
+        options: Box<TcpOptions>,
         tls: Option<TlsAcceptor>,
     },
     Unix {
@@ -143,6 +143,7 @@ impl Streams {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|e| cannot_bind(&address, "address", &e))?;
+        let options = Box::new(options);
         Ok(Streams::Tcp { listener, options, tls })
     }
 

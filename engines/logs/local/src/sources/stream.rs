@@ -191,6 +191,7 @@ pub(crate) enum Over {
 
 /// Reads a stream to its end, and sends what it holds. On shutdown, what is there is sent. `finish` may change events
 /// before they are sent.
+#[allow(clippy::too_many_arguments, reason = "a stream's own things, all borrowed")]
 pub(crate) async fn pump<R: AsyncRead + Unpin>(
     mut reader: R,
     mut decoder: Decoder,

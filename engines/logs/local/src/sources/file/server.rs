@@ -421,9 +421,7 @@ impl Server {
                 origin: tail.origin.clone(),
             });
             batch.finalizers = Finalizers::one(token);
-            if let Err(closed) = self.out.send_blocking(Batch::Logs(batch)) {
-                return Err(closed);
-            }
+            self.out.send_blocking(Batch::Logs(batch))?;
         }
         Ok(())
     }
