@@ -5,9 +5,12 @@
 //! refuses them or the retries run out; only then whoever waits for the events hears of them. Keys, defaults and names
 //! are those of Vector 0.58.
 
+mod grpc;
 mod http;
 pub mod request;
+mod server;
 mod sinks;
+mod sources;
 mod wire;
 
 use qd_logs_model::Catalog;
@@ -15,7 +18,7 @@ use qd_logs_model::Catalog;
 /// Every component of this crate.
 pub fn catalog() -> Catalog {
     Catalog {
-        sources: Vec::new(),
+        sources: sources::entries(),
         transforms: Vec::new(),
         sinks: sinks::entries(),
     }

@@ -5,11 +5,14 @@ mod clickhouse;
 mod elasticsearch;
 mod http;
 mod loki;
+mod vector;
 
 use qd_core::Severity;
 use qd_logs_codecs::{EncodingConfig, Template};
 use qd_logs_config::{ConfigError, Node};
 use qd_logs_model::{BoxFuture, BuildError, ComponentError, Context, Entry, Sink, SinkConfig, SinkInput};
+
+pub(crate) use vector::Version;
 
 use crate::request::{Driver, Intake, Service};
 
@@ -47,6 +50,11 @@ pub(crate) fn entries() -> Vec<Entry<dyn SinkConfig>> {
             name: "loki",
             about: "Sends events to Grafana Loki",
             parse: read::<loki::LokiConfig>,
+        },
+        Entry {
+            name: "vector",
+            about: "Sends events to a Vector or Quarterdeck",
+            parse: read::<vector::VectorConfig>,
         },
     ]
 }

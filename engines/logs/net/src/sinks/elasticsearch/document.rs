@@ -113,7 +113,7 @@ impl Documents {
             .id_key
             .as_ref()
             .and_then(|key| value.remove(key, false))
-            .and_then(|id| id.as_str().map(Cow::into_owned));
+            .and_then(|id| id.to_str_lossy().map(Cow::into_owned));
         self.transformer.apply(&mut value);
         let mut about = serde_json::Map::new();
         about.insert("_index".to_owned(), index.into());

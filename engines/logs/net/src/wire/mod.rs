@@ -1,5 +1,8 @@
 //! Protobuf messages that others share, written by hand: field numbers and types are the protocol.
 
+pub(crate) mod event;
+mod event_convert;
+
 use chrono::{DateTime, Utc};
 use prost::Message;
 
