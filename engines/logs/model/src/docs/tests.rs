@@ -18,14 +18,11 @@ fn truth(text: &str) -> Option<(Value, String)> {
 
 fn agree(text: &str) {
     let mut out = Vec::new();
-    match build(text.as_bytes()) {
-        Ok(d) => {
-            d.write_json(0, &mut out);
-            let (value, written) = truth(text).unwrap_or_else(|| panic!("accepted what is no JSON: {text}"));
-            assert_eq!(String::from_utf8(out).unwrap(), written, "of {text}");
-            assert_eq!(d.value(0), value, "of {text}");
-        }
-        Err(Declined) => {}
+    if let Ok(d) = build(text.as_bytes()) {
+        d.write_json(0, &mut out);
+        let (value, written) = truth(text).unwrap_or_else(|| panic!("accepted what is no JSON: {text}"));
+        assert_eq!(String::from_utf8(out).unwrap(), written, "of {text}");
+        assert_eq!(d.value(0), value, "of {text}");
     }
 }
 
