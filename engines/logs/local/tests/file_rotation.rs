@@ -482,7 +482,7 @@ fn lost_permission() {
     let (open, shut) = (p.path("open.log"), p.path("shut.log"));
     append(&open, &n.lines(10));
     append(&shut, &n.lines(10));
-    fs::set_permissions(&shut, fs::Permissions::from_mode(0)).expect("a change");
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o0)).expect("a change");
     if File::open(&shut).is_ok() {
         eprintln!("skipped: this user (root?) may read every file, so permission can't be lost");
         return;
@@ -491,7 +491,7 @@ fn lost_permission() {
     run.wait_count(10);
     run.wait_counter("component_errors_total", 1);
     // Taken away while open: the descriptor stays good.
-    fs::set_permissions(&open, fs::Permissions::from_mode(0)).expect("a change");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o0)).expect("a change");
     fs::set_permissions(&shut, fs::Permissions::from_mode(0o600)).expect("a change");
     run.wait_count(20);
     n.check(&run.stop());
