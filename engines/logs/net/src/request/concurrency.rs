@@ -36,7 +36,7 @@ struct Past {
 
 /// The pure part: told of starts and ends with their times, it knows the limit.
 #[derive(Debug)]
-struct State {
+pub struct Controller {
     adaptive: Option<AdaptiveConcurrency>,
     limit: usize,
     in_flight: usize,
@@ -48,9 +48,10 @@ struct State {
     reached: bool,
 }
 
-impl State {
-    fn new(concurrency: Concurrency, settings: AdaptiveConcurrency) -> State {
-        State {
+impl Controller {
+    /// A controller as configured.
+    pub fn new(concurrency: Concurrency, settings: AdaptiveConcurrency) -> Controller {
+        Controller {
             adaptive: concurrency.fixed().is_none().then_some(settings),
             limit: concurrency
                 .fixed()
@@ -66,13 +67,24 @@ impl State {
         }
     }
 
-    fn start(&mut self) {
+    /// The limit now.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Requests on their way now.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// A request starts; the caller has seen that there is room.
+    pub fn start(&mut self) {
         self.in_flight += 1;
         self.reached |= self.in_flight >= self.limit;
     }
 
     /// A request that took `rtt` has ended; the mean round trip of the interval, when one has ended with it.
-    fn end(&mut self, now: Instant, rtt: Duration, outcome: Outcome) -> Option<Duration> {
+    pub fn end(&mut self, now: Instant, rtt: Duration, outcome: Outcome) -> Option<Duration> {
         self.in_flight = self.in_flight.saturating_sub(1);
         match outcome {
             Outcome::Taken => {
@@ -120,6 +132,11 @@ impl State {
         current.map(Duration::from_secs_f64)
     }
 
+    /// The receiver pushed back against a request that is still on its way, since it will be sent again.
+    pub fn push_back(&mut self) {
+        self.pushed_back = true;
+    }
+
     fn adjust(&mut self, a: &AdaptiveConcurrency, past: Past, current: Option<f64>) {
         let slow = past.mean + past.variance.max(0.0).sqrt() * a.rtt_deviation_scale;
         if self.limit < a.max_concurrency_limit
@@ -143,7 +160,7 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Controller>,
     room: Notify,
     limit: Gauge,
     in_flight: Gauge,
@@ -154,7 +171,7 @@ struct Shared {
 impl Limiter {
     /// A limiter as configured, counting under Vector's names `adaptive_concurrency_*`.
     pub fn new(concurrency: Concurrency, settings: AdaptiveConcurrency, telemetry: &Telemetry) -> Limiter {
-        let state = State::new(concurrency, settings);
+        let state = Controller::new(concurrency, settings);
         let limit = telemetry.gauge("adaptive_concurrency_limit");
         limit.set(state.limit as f64);
         Limiter {
@@ -225,7 +242,7 @@ impl Permit {
     /// The receiver pushed back and the request will be sent again under this permit: the limit shrinks at the end of the
     /// interval.
     pub fn pushed_back(&self) {
-        self.shared.state.lock().pushed_back = true;
+        self.shared.state.lock().push_back();
     }
 
     /// The request is sent again: its round trip begins now.
@@ -263,12 +280,12 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn adaptive() -> State {
-        State::new(Concurrency::Adaptive, AdaptiveConcurrency::default())
+    fn adaptive() -> Controller {
+        Controller::new(Concurrency::Adaptive, AdaptiveConcurrency::default())
     }
 
     /// Runs `n` full intervals: as many requests as the limit allows start together and end after `rtt`.
-    fn rounds(s: &mut State, now: &mut Instant, n: usize, rtt: impl Fn(usize) -> Duration, outcome: Outcome) {
+    fn rounds(s: &mut Controller, now: &mut Instant, n: usize, rtt: impl Fn(usize) -> Duration, outcome: Outcome) {
         for _ in 0..n {
             let at_once = s.limit;
             for _ in 0..at_once {
@@ -333,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_fixed_number_stays() {
-        let mut s = State::new(
+        let mut s = Controller::new(
             Concurrency::Fixed(std::num::NonZeroUsize::new(3).unwrap()),
             AdaptiveConcurrency::default(),
         );

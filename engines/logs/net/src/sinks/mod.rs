@@ -5,6 +5,7 @@ mod clickhouse;
 mod elasticsearch;
 mod http;
 mod loki;
+mod prometheus;
 mod vector;
 
 use qd_core::Severity;
@@ -50,6 +51,11 @@ pub(crate) fn entries() -> Vec<Entry<dyn SinkConfig>> {
             name: "loki",
             about: "Sends events to Grafana Loki",
             parse: read::<loki::LokiConfig>,
+        },
+        Entry {
+            name: "prometheus_exporter",
+            about: "Shows metrics to Prometheus when it asks",
+            parse: read::<prometheus::ExporterConfig>,
         },
         Entry {
             name: "vector",
