@@ -89,7 +89,20 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(plan: &Plan, inputs: &HashMap<Arc<str>, Vec<OutputId>>) -> Result<Bench, String> {
+    /// Makes the transforms that the inputs can reach; the others have nothing to do with the test.
+    fn new(test: &TestSpec, plan: &Plan, inputs: &HashMap<Arc<str>, Vec<OutputId>>) -> Result<Bench, String> {
+        let mut reached: HashSet<Arc<str>> = test.all_inputs().map(|i| Arc::from(i.insert_at.as_str())).collect();
+        loop {
+            let more: Vec<Arc<str>> = inputs
+                .iter()
+                .filter(|(id, from)| !reached.contains(*id) && from.iter().any(|o| reached.contains(&o.component)))
+                .map(|(id, _)| id.clone())
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            reached.extend(more);
+        }
         let mut bench = Bench {
             transforms: HashMap::new(),
             readers: HashMap::new(),
@@ -98,6 +111,9 @@ impl Bench {
         let log = InternalLog::new();
         let telemetry = Telemetry::new();
         for (id, t) in &plan.transforms {
+            if !reached.contains(id) {
+                continue;
+            }
             let cx = Context {
                 id: id.clone(),
                 globals: plan.globals.clone(),
@@ -208,7 +224,7 @@ fn check(
     inputs: &HashMap<Arc<str>, Vec<OutputId>>,
     result: &mut TestResult,
 ) -> Result<(), String> {
-    let mut bench = Bench::new(plan, inputs)?;
+    let mut bench = Bench::new(test, plan, inputs)?;
     let known: HashSet<OutputId> = plan.transforms.iter().flat_map(|(id, t)| ports_of(id, t)).collect();
     for input in test.all_inputs() {
         let Some((id, _)) = plan.transforms.get_key_value(input.insert_at.as_str()) else {
