@@ -123,13 +123,6 @@ pub(crate) fn message<T: Message + Default>(answer: &Answer) -> Option<T> {
     T::decode(body.get(..len)?).ok()
 }
 
-/// Whether a request is a call.
-pub(crate) fn is_call(headers: &HeaderMap) -> bool {
-    headers
-        .get("content-type")
-        .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"))
-}
-
 /// Reads the message of a call.
 ///
 /// # Errors

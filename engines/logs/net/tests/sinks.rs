@@ -45,7 +45,10 @@ async fn http_delivers_all_to_a_receiver_in_trouble() {
                 _ if events.len() > 60 => (413, vec![], "too large".to_owned()),
                 _ => {
                     assert_eq!(request.headers["content-type"], "application/json");
-                    assert_eq!(request.headers["x-app"], "app-even".replace("even", &parity(&request.body)));
+                    assert_eq!(
+                        request.headers["x-app"],
+                        "app-even".replace("even", &parity(&request.body))
+                    );
                     seen.lock().extend(events);
                     ok()
                 }
@@ -138,10 +141,13 @@ async fn a_sink_that_is_dropped_reports_what_it_had() {
     let config = json!({"uri": format!("http://{at}/"), "encoding": {"codec": "text"}});
     let task = tokio::spawn(run_sink("http", config, vec![]));
     task.await.unwrap();
-    let built = sink_config("http", json!({"uri": format!("http://{at}/"), "encoding": {"codec": "text"}}))
-        .build(context())
-        .await
-        .unwrap();
+    let built = sink_config(
+        "http",
+        json!({"uri": format!("http://{at}/"), "encoding": {"codec": "text"}}),
+    )
+    .build(context())
+    .await
+    .unwrap();
     struct One(Option<qd_logs_model::Batch>);
     impl qd_logs_model::Inlet for One {
         fn recv(&mut self) -> futures::future::BoxFuture<'_, Option<qd_logs_model::Batch>> {
@@ -197,14 +203,23 @@ async fn s3_stores_objects_by_prefix() {
             .or_else(|| o.path.strip_prefix("/logs/app%3Dodd/t-"))
             .expect(&o.path);
         let uuid = name.strip_suffix(".log.gz").unwrap();
-        assert!(uuid::Uuid::try_parse(uuid).is_ok_and(|u| u.get_version_num() == 4), "{name}");
+        assert!(
+            uuid::Uuid::try_parse(uuid).is_ok_and(|u| u.get_version_num() == 4),
+            "{name}"
+        );
         assert_eq!(o.headers["content-type"], "text/x-log");
         assert_eq!(o.headers["x-amz-acl"], "private");
         assert_eq!(o.headers["x-amz-storage-class"], "STANDARD_IA");
         assert_eq!(o.headers["x-amz-tagging"], "a%20b=c");
         let authorization = o.headers["authorization"].to_str().unwrap();
-        assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=id/"), "{authorization}");
-        assert!(authorization.contains("x-amz-acl") && authorization.contains("x-amz-tagging"), "{authorization}");
+        assert!(
+            authorization.starts_with("AWS4-HMAC-SHA256 Credential=id/"),
+            "{authorization}"
+        );
+        assert!(
+            authorization.contains("x-amz-acl") && authorization.contains("x-amz-tagging"),
+            "{authorization}"
+        );
     }
 }
 
@@ -272,7 +287,11 @@ async fn loki_gets_streams_by_labels() {
         });
         let ended = run_sink("loki", config, many(1000)).await;
         assert!(ended.all_delivered());
-        assert_eq!(sorted(got.lock().clone()), (0..1000).collect::<Vec<_>>(), "{compression}");
+        assert_eq!(
+            sorted(got.lock().clone()),
+            (0..1000).collect::<Vec<_>>(),
+            "{compression}"
+        );
     }
 }
 
@@ -286,7 +305,10 @@ async fn elasticsearch_sends_only_what_failed_again() {
             if request.path == "/" {
                 return (200, vec![], r#"{"version":{"number":"7.17.1"}}"#.to_owned());
             }
-            assert_eq!((request.path.as_str(), request.query.as_str()), ("/_bulk", "timeout=60s&pipeline=p"));
+            assert_eq!(
+                (request.path.as_str(), request.query.as_str()),
+                ("/_bulk", "timeout=60s&pipeline=p")
+            );
             let lines: Vec<Value> = request
                 .body
                 .split(|b| *b == b'\n')
@@ -297,7 +319,10 @@ async fn elasticsearch_sends_only_what_failed_again() {
             let mut items = Vec::new();
             for pair in lines.chunks(2) {
                 let n = pair[1]["n"].as_i64().unwrap();
-                assert_eq!(pair[0], json!({"index": {"_index": "logs-x", "_id": format!("event {n}")}}));
+                assert_eq!(
+                    pair[0],
+                    json!({"index": {"_index": "logs-x", "_id": format!("event {n}")}})
+                );
                 let status = match (n % 10, first) {
                     (3, true) => 429,
                     (7, _) => 400,
@@ -361,7 +386,10 @@ async fn clickhouse_gets_rows() {
         let (seen, fail) = (seen.clone(), once(&failed));
         Box::pin(async move {
             let q = &request.query;
-            assert!(q.contains("query=INSERT%20INTO%20%7Bdatabase%3AIdentifier%7D.%7Btable%3AIdentifier%7D"), "{q}");
+            assert!(
+                q.contains("query=INSERT%20INTO%20%7Bdatabase%3AIdentifier%7D.%7Btable%3AIdentifier%7D"),
+                "{q}"
+            );
             assert!(q.contains("input_format_skip_unknown_fields=1"), "{q}");
             assert!(q.contains("param_database=db") && q.contains("param_table=t_"), "{q}");
             if fail {
@@ -398,15 +426,51 @@ async fn wrong_configurations_are_refused_by_name() {
     };
     let json_codec = json!({"codec": "json"});
     let cases = [
-        ("http", json!({"uri": "http://a", "encoding": json_codec, "compresion": "gzip"}), "compresion"),
-        ("http", json!({"uri": "http://{{ host }}/", "encoding": json_codec}), "host"),
-        ("http", json!({"uri": "http://a", "encoding": json_codec, "auth": {"strategy": "aws"}}), "aws"),
-        ("aws_s3", json!({"bucket": "b", "region": "r", "encoding": json_codec, "auth": {"assume_role": "x"}}), "assume_role"),
-        ("aws_s3", json!({"bucket": "b", "region": "r", "encoding": json_codec, "key_prefix": "{{ a }}"}), "begins with a field"),
-        ("loki", json!({"endpoint": "http://a", "encoding": json_codec, "labels": {}}), "label"),
-        ("elasticsearch", json!({"endpoints": ["http://a"], "aws": {"region": "x"}}), "AWS"),
-        ("clickhouse", json!({"endpoint": "http://a", "table": "t", "format": "arrow_stream"}), "arrow_stream"),
-        ("vector", json!({"address": "a:1", "tls": {"enabled": true, "key_pass": "x"}}), "encrypted"),
+        (
+            "http",
+            json!({"uri": "http://a", "encoding": json_codec, "compresion": "gzip"}),
+            "compresion",
+        ),
+        (
+            "http",
+            json!({"uri": "http://{{ host }}/", "encoding": json_codec}),
+            "host",
+        ),
+        (
+            "http",
+            json!({"uri": "http://a", "encoding": json_codec, "auth": {"strategy": "aws"}}),
+            "aws",
+        ),
+        (
+            "aws_s3",
+            json!({"bucket": "b", "region": "r", "encoding": json_codec, "auth": {"assume_role": "x"}}),
+            "assume_role",
+        ),
+        (
+            "aws_s3",
+            json!({"bucket": "b", "region": "r", "encoding": json_codec, "key_prefix": "{{ a }}"}),
+            "begins with a field",
+        ),
+        (
+            "loki",
+            json!({"endpoint": "http://a", "encoding": json_codec, "labels": {}}),
+            "label",
+        ),
+        (
+            "elasticsearch",
+            json!({"endpoints": ["http://a"], "aws": {"region": "x"}}),
+            "AWS",
+        ),
+        (
+            "clickhouse",
+            json!({"endpoint": "http://a", "table": "t", "format": "arrow_stream"}),
+            "arrow_stream",
+        ),
+        (
+            "vector",
+            json!({"address": "a:1", "tls": {"enabled": true, "key_pass": "x"}}),
+            "encrypted",
+        ),
     ];
     for (kind, config, word) in cases {
         let said = refused(kind, config).await;

@@ -3,7 +3,8 @@
 //! Either a fixed number, or Vector's adaptive request concurrency: the limit grows by one after an interval in which it
 //! was reached, nothing pushed back and the round trips were no slower than the running mean; it shrinks by a ratio when
 //! the receiver pushed back or the round trips were slower than the mean by some deviations. An interval is one mean round
-//! trip. The running mean and variance are exponentially weighted (T. Finch, "Incremental calculation of weighted mean and
+//! trip, and a request that is sent again is under way until it has an answer that stays: its waits count as round trip,
+//! as Vector's do. The running mean and variance are exponentially weighted (T. Finch, "Incremental calculation of weighted mean and
 //! variance", 2009, section 9).
 
 use std::{
@@ -132,11 +133,6 @@ impl Controller {
         current.map(Duration::from_secs_f64)
     }
 
-    /// The receiver pushed back against a request that is still on its way, since it will be sent again.
-    pub fn push_back(&mut self) {
-        self.pushed_back = true;
-    }
-
     fn adjust(&mut self, a: &AdaptiveConcurrency, past: Past, current: Option<f64>) {
         let slow = past.mean + past.variance.max(0.0).sqrt() * a.rtt_deviation_scale;
         if self.limit < a.max_concurrency_limit
@@ -237,17 +233,6 @@ impl Permit {
     /// The request is answered, or given up for a reason.
     pub fn end(mut self, outcome: Outcome) {
         self.finish(outcome);
-    }
-
-    /// The receiver pushed back and the request will be sent again under this permit: the limit shrinks at the end of the
-    /// interval.
-    pub fn pushed_back(&self) {
-        self.shared.state.lock().push_back();
-    }
-
-    /// The request is sent again: its round trip begins now.
-    pub fn again(&mut self) {
-        self.started = tokio::time::Instant::now().into_std();
     }
 
     fn finish(&mut self, outcome: Outcome) {

@@ -409,7 +409,7 @@ async fn send_all<S: Service>(
             },
         };
         let sent = shared.service.body_len(ready);
-        let (why, after) = match verdict {
+        let (why, after, overloaded) = match verdict {
             Verdict::Delivered => {
                 report.sent(entries.len(), bytes, sent);
                 if let Some(permit) = permit.take() {
@@ -424,12 +424,7 @@ async fn send_all<S: Service>(
                 return (Ended::As(Delivery::Rejected), entries);
             }
             Verdict::TooLarge(why) => return (Ended::TooLarge(why), entries),
-            Verdict::Retry { why, after, overloaded } => {
-                if let (true, Some(permit)) = (overloaded, permit.as_ref()) {
-                    permit.pushed_back();
-                }
-                (why, after)
-            }
+            Verdict::Retry { why, after, overloaded } => (why, after, overloaded),
             Verdict::Partial { again, refused, why } => {
                 let count = entries.len();
                 let taken = count.saturating_sub(again.len() + refused.len());
@@ -451,11 +446,14 @@ async fn send_all<S: Service>(
                 let mut i = 0..;
                 entries.retain(|_| i.next().is_some_and(|i| again.binary_search(&i).is_ok()));
                 (request, entries) = prepare(shared, key, entries, bytes).await;
-                (why, None)
+                (why, None, true)
             }
         };
         report.telemetry.error("request_failed", "sending");
         if attempts_left == 0 {
+            if let (true, Some(permit)) = (overloaded, permit.take()) {
+                permit.end(Outcome::PushedBack);
+            }
             let n = entries.len();
             report.dropped(n, "retries_exhausted", || {
                 format!("{n} events are dropped, all retries failed: {why}")
@@ -468,8 +466,5 @@ async fn send_all<S: Service>(
         });
         let delay = backoff.next(rand::random::<f64>);
         tokio::time::sleep(backoff.at_least(delay, after)).await;
-        if let Some(permit) = permit.as_mut() {
-            permit.again();
-        }
     }
 }

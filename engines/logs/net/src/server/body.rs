@@ -142,7 +142,9 @@ mod tests {
             StatusCode::UNSUPPORTED_MEDIA_TYPE
         );
         assert_eq!(
-            decompress("snappy", Bytes::from_static(b"\xff\xff\xff\xff\xff\xff")).unwrap_err().0,
+            decompress("snappy", Bytes::from_static(b"\xff\xff\xff\xff\xff\xff"))
+                .unwrap_err()
+                .0,
             StatusCode::UNPROCESSABLE_ENTITY
         );
     }

@@ -27,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 /// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// Answers requests; the address is the client's.
-pub(crate) type Handler = Arc<dyn Fn(Request<Incoming>, SocketAddr) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+pub(crate) type Handler =
+    Arc<dyn Fn(Request<Incoming>, SocketAddr) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// Connections at once, at the most; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;
@@ -62,8 +63,11 @@ impl Server {
             .await
             .map_err(|e| BuildError::of("address", format!("can't listen on {address}: {e}")))?;
         if let Ok(at) = listener.local_addr() {
-            cx.log
-                .say(Severity::Info, format!("listening on {at}"), vec![("address", at.to_string().into())]);
+            cx.log.say(
+                Severity::Info,
+                format!("listening on {at}"),
+                vec![("address", at.to_string().into())],
+            );
         }
         Ok(Server {
             listener,
@@ -141,10 +145,7 @@ where
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

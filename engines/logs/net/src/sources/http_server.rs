@@ -341,7 +341,9 @@ impl Taker {
                     }
                 }
                 false => {
-                    let value = headers.get(pattern.as_str()).map_or(Value::Null, |v| bytes(v.as_bytes()));
+                    let value = headers
+                        .get(pattern.as_str())
+                        .map_or(Value::Null, |v| bytes(v.as_bytes()));
                     set(&mut event.value, pattern, value);
                 }
             }

@@ -2,7 +2,7 @@
 
 //D mod docker_logs;
 mod http_server;
-//O mod opentelemetry;
+mod opentelemetry;
 mod vector;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -36,6 +36,11 @@ pub(crate) fn entries() -> Vec<Entry<dyn SourceConfig>> {
             name: "http",
             about: "The older name of http_server",
             parse: read::<http_server::HttpServerConfig>,
+        },
+        Entry {
+            name: "opentelemetry",
+            about: "Takes logs, metrics and traces by OTLP",
+            parse: read::<opentelemetry::OtlpConfig>,
         },
         Entry {
             name: "vector",
@@ -93,7 +98,9 @@ fn stamp(event: &mut LogEvent, schema: &LogSchema, source_type: &'static str, no
     if let Some(path) = &schema.source_type_key {
         event.value.insert(path, Value::from(source_type));
     }
-    if_absent(&mut event.value, schema.timestamp_key.as_ref(), || Value::Timestamp(now));
+    if_absent(&mut event.value, schema.timestamp_key.as_ref(), || {
+        Value::Timestamp(now)
+    });
 }
 
 /// A source's way into the pipeline that can wait until the events of a request arrived.

@@ -16,13 +16,7 @@ pub(crate) struct PushEventsRequest {
 
 /// They arrived.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct PushEventsResponse {
-}
-
-/// Whether the server works.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct HealthCheckRequest {
-}
+pub(crate) struct PushEventsResponse {}
 
 /// 0 if it does.
 #[derive(Clone, PartialEq, Message)]

@@ -42,15 +42,15 @@ pub fn ok() -> Reply {
 }
 
 /// Serves on a port of its own until the runtime ends.
-pub async fn serve(
-    handler: impl Fn(Got) -> BoxFuture<'static, Reply> + Send + Sync + 'static,
-) -> SocketAddr {
+pub async fn serve(handler: impl Fn(Got) -> BoxFuture<'static, Reply> + Send + Sync + 'static) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let handler = Arc::new(handler);
     tokio::spawn(async move {
         loop {
-            let Ok((stream, _)) = listener.accept().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                return;
+            };
             let handler = handler.clone();
             let service = service_fn(move |request: http::Request<Incoming>| {
                 let handler = handler.clone();
@@ -160,7 +160,10 @@ pub fn sink_config(kind: &str, config: serde_json::Value) -> Box<dyn SinkConfig>
 pub async fn run_sink(kind: &str, config: serde_json::Value, batches: Vec<Batch>) -> Ended {
     let cx = context();
     let telemetry = cx.telemetry.clone();
-    let built = sink_config(kind, config).build(cx).await.unwrap_or_else(|e| panic!("{e}"));
+    let built = sink_config(kind, config)
+        .build(cx)
+        .await
+        .unwrap_or_else(|e| panic!("{e}"));
     let (tx, rx) = mpsc::channel(1);
     let running = tokio::spawn(built.sink.run(SinkInput::new(Box::new(Channel(rx)))));
     let deliveries = Arc::new(Mutex::new(vec![None; batches.len()]));
@@ -188,7 +191,10 @@ pub fn numbered(from: i64, count: i64) -> Batch {
 
 /// `count` numbered events in batches of 100.
 pub fn many(count: i64) -> Vec<Batch> {
-    (0..count).step_by(100).map(|n| numbered(n, 100.min(count - n))).collect()
+    (0..count)
+        .step_by(100)
+        .map(|n| numbered(n, 100.min(count - n)))
+        .collect()
 }
 
 /// Numbers in order, each as often as it came.
