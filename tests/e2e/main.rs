@@ -19,6 +19,7 @@ mod firsts;
 mod harness;
 mod input;
 mod lifecycle;
+mod logs;
 mod mirror;
 mod panes;
 mod programs;

@@ -9,7 +9,7 @@ use crate::{
 const SNAPSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/e2e/snapshots");
 
 /// Waits until the screen is the golden one; when it never is, the difference is shown.
-fn golden(name: &str, t: &Term) {
+pub(crate) fn golden(name: &str, t: &Term) {
     let path = format!("{SNAPSHOTS}/{name}.snap");
     let kept = std::fs::read_to_string(path).unwrap_or_default();
     let want = kept.splitn(3, "---\n").nth(2).unwrap_or_default().trim_end().to_owned();

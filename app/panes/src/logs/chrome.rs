@@ -1,7 +1,7 @@
 //! Drawing around the lines: the scrollbar, the panel, the state and the prompt at the bottom.
 
 use qd_frame::Frame;
-use qd_logs_view::{Screen, plain};
+use qd_logs_view::{FilterKind, FilterState, Screen, plain};
 use qd_tty::{Attrs, Cell, CursorShape, Rect, Underline};
 use qd_ui::{Look, Role, fit};
 use unicode_width::UnicodeWidthStr;
@@ -9,6 +9,7 @@ use unicode_width::UnicodeWidthStr;
 use super::{
     LogPane, Tone, now,
     panel::{Kind, table_line},
+    prompt::{Ask, Mode},
 };
 use crate::Cursor;
 
@@ -137,7 +138,12 @@ impl LogPane {
     /// The prompt, with what is wrong in it underlined.
     fn paint_prompt(&self, frame: &mut Frame, area: Rect, look: &Look) -> Cursor {
         let t = self.typing.as_ref()?;
-        let label = format!("{}: ", t.ask.label());
+        let kept = |f: &FilterState| f.enabled && f.kind == FilterKind::In;
+        let label = match t.ask {
+            // What a second one matches comes to what the first one shows.
+            Ask::Filter(Mode::In) if self.snapshot().filters.iter().any(kept) => "also show: ".to_owned(),
+            _ => format!("{}: ", t.ask.label()),
+        };
         let used = frame.put_str(
             area.x,
             area.y,

@@ -56,7 +56,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("g t t :, g l, g %", "to a time, to a line of this source, to a share"),
     ("[ ]", "back to where a jump began, and forward"),
     (".", "the last jump again"),
-    ("/", "show only what matches; Ctrl-t in it: hide, find"),
+    ("/", "show only what matches (another: or that); Ctrl-t: hide, find"),
     ("n N", "the next, previous line that was found"),
     ("*", "filter by a field of this line, or by this cell"),
     ("!", "invert the last filter"),

@@ -134,10 +134,11 @@ impl LogPane {
                     self.view.next_mark(&self.marks, pos, forward).ok().flatten()
                 });
                 match first.or(all.first().copied()) {
-                    Some(pos) if pos == from => self.tell("this is the only mark"),
                     Some(pos) => {
                         self.visit(pos);
-                        self.tell(if forward {
+                        self.tell(if pos == from {
+                            "this is the only mark"
+                        } else if forward {
                             "past the end: on from the beginning"
                         } else {
                             "past the beginning: on from the end"

@@ -25,7 +25,7 @@ use std::{
 
 use qd_core::{Now, Severity, Timestamp, Wake, publish::WakeGuard};
 use qd_frame::Frame;
-use qd_logs_view::{Marks, Options, Pattern, Pos, View};
+use qd_logs_view::{FilterKind, Marks, Options, Pattern, Pos, View};
 use qd_mux::{Action, Mode, PaneSpec};
 use qd_tty::{InputEvent, KeyKind, MouseButton, MouseKind, Rect, Size};
 use qd_ui::Look;
@@ -84,8 +84,9 @@ pub(crate) struct LogPane {
     /// The row of the screen the selected line stands in.
     cursor_row: u16,
     follow: bool,
-    /// Rows the view had when follow was left, for "N new".
+    /// Lines there were when follow was left, for "N new"; while a log is indexed first, none of its lines is new.
     left_at: u64,
+    indexed: bool,
     wrap: bool,
     side: u16,
     times: Times,
@@ -180,6 +181,7 @@ impl LogPane {
             cursor_row: 0,
             follow: true,
             left_at: 0,
+            indexed: false,
             wrap: false,
             side: 0,
             times: Times::Hidden,
@@ -211,7 +213,7 @@ impl LogPane {
         pane.load_marks();
         if let Some(text) = spec.args.get("filter") {
             pane.view
-                .filter(qd_logs_view::FilterKind::In, text, &now())
+                .filter(FilterKind::In, text, &now())
                 .map_err(|e| Refused(format!("the filter of the pane: {e}")))?;
         }
         pane.retitle();
@@ -260,14 +262,17 @@ impl LogPane {
             [one] => one.name.clone(),
             [first, rest @ ..] => format!("{} and {} more", first.name, rest.len()),
         };
-        let filters: Vec<String> = s
-            .filters
-            .iter()
-            .filter(|f| f.enabled)
-            .map(|f| match f.kind {
-                qd_logs_view::FilterKind::In => f.text.clone(),
-                qd_logs_view::FilterKind::Out => format!("-({})", f.text),
-            })
+        let of = |kind| s.filters.iter().filter(move |f| f.enabled && f.kind == kind);
+        // A line is shown when one of these fits.
+        let kept: Vec<&str> = of(FilterKind::In).map(|f| f.text.as_str()).collect();
+        let kept = match kept.as_slice() {
+            [] => None,
+            [one] => Some((*one).to_owned()),
+            many => Some(format!("({})", many.join(") OR ("))),
+        };
+        let filters: Vec<String> = kept
+            .into_iter()
+            .chain(of(FilterKind::Out).map(|f| format!("-({})", f.text)))
             .chain(s.level.map(|l| format!("level:>={l}")))
             .collect();
         let mut title = format!("logs \u{25b8} {subject}");
@@ -289,6 +294,10 @@ impl Pane for LogPane {
     }
 
     fn draw(&mut self, frame: &mut Frame, area: Rect, look: &Look, focus: Focus) -> Cursor {
+        let known = self.snapshot();
+        if !self.indexed {
+            (self.left_at, self.indexed) = (known.lines, known.indexed);
+        }
         self.poll();
         self.retitle();
         self.paint(frame, area, look, focus)
@@ -363,7 +372,7 @@ impl Pane for LogPane {
         let state = if self.follow {
             "\u{25cf}follow".to_owned()
         } else {
-            match s.rows.saturating_sub(self.left_at) {
+            match s.lines.saturating_sub(self.left_at) {
                 0 => "paused".to_owned(),
                 n => format!("paused, {} new", grouped(n)),
             }
@@ -392,6 +401,7 @@ impl Pane for LogPane {
         self.guard = view.published().on_change(Arc::clone(&self.wake));
         self.view = view;
         self.cursor = None;
+        self.indexed = false;
         self.back.clear();
         self.ahead.clear();
         self.ticks = Ticks::default();

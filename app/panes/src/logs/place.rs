@@ -142,7 +142,7 @@ impl LogPane {
     pub(super) fn leave_follow(&mut self) {
         if self.follow {
             self.follow = false;
-            self.left_at = self.snapshot().rows;
+            self.left_at = self.snapshot().lines;
         }
     }
 
@@ -150,6 +150,9 @@ impl LogPane {
         if follow {
             self.remember();
             self.follow = true;
+            if let Ok(Some(end)) = self.view.end() {
+                self.cursor = Some(end);
+            }
         } else {
             self.leave_follow();
         }

@@ -485,6 +485,7 @@ impl LogPane {
             Ask::Open => {
                 let path = self.path_of(text);
                 let ids = self.view.add_path(&path).map_err(|e| e.to_string())?;
+                self.indexed = false;
                 if !self.paths.contains(&path) {
                     self.paths.push(path);
                 }

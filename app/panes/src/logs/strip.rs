@@ -225,11 +225,12 @@ impl LogPane {
         let count = |least| h.at_least(strip.at, least);
         let (errors, warns) = (count(Severity::Error), count(Severity::Warn));
         let words = format!(
-            " {} {}{} lines, {errors} errors, {} warnings {dot} a bar is {} {dot} {}",
+            " {} {}{}, {}, {} {dot} a bar is {} {dot} {}",
             h.start_of(strip.at).date_time(&zone),
             if h.exact { "" } else { "about " },
-            grouped(h.total(strip.at)),
-            warns - errors,
+            counted(h.total(strip.at), "line"),
+            counted(errors, "error"),
+            counted(warns - errors, "warning"),
             length(h.width),
             if focused {
                 "\u{2190} \u{2192} Enter goes there, + - zoom, Esc closes"
@@ -264,6 +265,11 @@ impl LogPane {
         }
         axis(frame, Rect::new(area.x, area.bottom() - 1, area.w, 1), look, h, here);
     }
+}
+
+/// So many of something.
+fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// Which bar a time belongs to.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use qd_core::{Severity, Wake};
-use qd_logs_view::{Anchor, Target, View};
+use qd_logs_view::{Anchor, Histogram, Job, Target, View};
 use qd_ui::Role;
 
 use super::LogPane;
@@ -18,6 +18,8 @@ use super::LogPane;
 const PACE: Duration = Duration::from_secs(1);
 /// More hits than this are not placed: the scrollbar would be nothing but them.
 const HITS: u64 = 256;
+/// Logs of at most so many lines are counted line by line.
+const SMALL: u64 = 50_000;
 /// How many stretches of time errors are placed by.
 const STRETCHES: usize = 256;
 
@@ -40,6 +42,8 @@ pub(super) struct Ticks {
     errors: Vec<f64>,
     marks: Vec<f64>,
     hits: Option<Hits>,
+    /// Small logs are counted line by line.
+    exact: Option<Job<Option<Histogram>>>,
     made: Option<(u64, Instant)>,
 }
 
@@ -48,6 +52,7 @@ impl Ticks {
     pub(super) fn forget(&mut self) {
         self.made = None;
         self.hits = None;
+        self.exact = None;
     }
 
     /// All of them, the most important last.
@@ -70,7 +75,7 @@ impl Ticks {
 fn place_hits(view: &View, wake: &Wake, hits: (&Mutex<Vec<f64>>, &AtomicBool)) {
     let mut from = Anchor::Start;
     for _ in 0..HITS {
-        let found = view.find(Target::Hit, from, true).and_then(qd_logs_view::Job::wait);
+        let found = view.find(Target::Hit, from, true).and_then(Job::wait);
         let Ok(Some(pos)) = found else { break };
         if hits.1.load(Ordering::Relaxed) {
             return;
@@ -85,6 +90,13 @@ fn place_hits(view: &View, wake: &Wake, hits: (&Mutex<Vec<f64>>, &AtomicBool)) {
         from = Anchor::At(pos);
     }
     wake();
+}
+
+fn striking_of(h: &Histogram) -> Vec<f64> {
+    let counts: Vec<(u64, u64)> = (0..h.buckets.len())
+        .map(|b| (h.total(b), h.at_least(b, Severity::Error)))
+        .collect();
+    striking(&counts)
 }
 
 /// Where errors stand out, as shares of all lines: of stretches with so many lines and errors each. Where they are
@@ -128,6 +140,10 @@ impl LogPane {
                 self.ticks.hits = Some(hits);
             }
         }
+        if let Some(found) = self.ticks.exact.as_ref().and_then(Job::poll) {
+            self.ticks.exact = None;
+            self.ticks.errors = found.ok().flatten().as_ref().map(striking_of).unwrap_or_default();
+        }
         let due = self
             .ticks
             .made
@@ -135,12 +151,11 @@ impl LogPane {
         if !due {
             return;
         }
-        self.ticks.errors.clear();
-        if let Ok(Some(h)) = self.view.histogram(None, STRETCHES) {
-            let counts: Vec<(u64, u64)> = (0..h.buckets.len())
-                .map(|b| (h.total(b), h.at_least(b, Severity::Error)))
-                .collect();
-            self.ticks.errors = striking(&counts);
+        if s.lines <= SMALL {
+            self.ticks.exact = self.view.histogram_exact(None, STRETCHES).ok();
+        } else {
+            let found = self.view.histogram(None, STRETCHES).ok().flatten();
+            self.ticks.errors = found.as_ref().map(striking_of).unwrap_or_default();
         }
         let all: Vec<_> = self.marks.iter().map(|(key, _)| key).collect();
         let rows = s.rows.max(1) as f64;

@@ -1,0 +1,298 @@
+//! The log pane under the hands: what it shows of files that grow, turn over and lie, and how one moves in them.
+
+use std::io::Write;
+
+use crate::{
+    harness::{House, until},
+    screen::golden,
+    term::Term,
+};
+
+/// The entries of a log: every fiftieth is an error, every tenth a warning; two speak of a needle.
+fn entries(from: usize, to: usize) -> String {
+    (from..to)
+        .map(|i| {
+            let level = match i {
+                i if i % 50 == 0 => "error",
+                i if i % 10 == 0 => "warn",
+                _ => "info",
+            };
+            let what = if i == 7 || i == 250 { " needle" } else { "" };
+            format!(
+                "time=2026-05-01T08:{:02}:{:02}Z level={level} svc={} msg=\"entry {i}{what}\"\n",
+                i / 60 % 60,
+                i % 60,
+                ["api", "web"][i % 2]
+            )
+        })
+        .collect()
+}
+
+/// A terminal with a log pane in it; its log is `app.log` in the house.
+fn open(house: &House, text: &str, args: &[&str], cols: u16, rows: u16) -> Term {
+    house.file("app.log", text);
+    let at = house.path().display();
+    house.file(
+        "config/quarterdeck/layouts/logs.kdl",
+        &format!("layout {{ tab {{ pane kind=\"logs\" name=\"log\" cwd=\"{at}\" {{ path \"app.log\" }} }} }}\n"),
+    );
+    house.term(&[&["--layout", "logs"], args].concat(), cols, rows)
+}
+
+fn append(house: &House, text: &str) {
+    let mut file = std::fs::File::options()
+        .append(true)
+        .open(house.path().join("app.log"))
+        .expect("the log is there");
+    file.write_all(text.as_bytes()).expect("it takes more");
+}
+
+/// How many rows show an entry.
+fn shown(t: &Term) -> usize {
+    t.text().matches("time=2026").count()
+}
+
+#[test]
+fn lines_are_filtered_found_and_seen_closer() {
+    let house = House::new().env("TZ", "UTC");
+    let t = open(&house, &entries(0, 300), &[], 120, 30);
+    t.wait_text("entry 299");
+    let full = shown(&t);
+    assert!(full > 20, "the screen is full:\n{}", t.text());
+    // The screen stays full near the end, whatever is filtered.
+    t.send("kkk/level:>=warn\r");
+    t.wait_text("30/300");
+    t.wait("only what is grave", |s| {
+        let text = s.contents();
+        text.contains("entry 290") && !text.contains("level=info")
+    });
+    assert_eq!(shown(&t), full, "{}", t.text());
+    t.send("\\/level:error\r");
+    t.wait_text("entry 0\"");
+    assert_eq!(shown(&t), 6);
+    t.send("\\/svc:nobody\r");
+    t.wait_text("0 of 300 lines pass");
+    // A second filter adds to the first.
+    t.send("/");
+    t.wait_text("also show:");
+    t.send("level:error\r");
+    t.wait_text("entry 0\"");
+    t.send("\\\\");
+    until("a full screen", || (shown(&t) == full).then_some(()));
+    // Hiding, and what was wrong is said where it is typed.
+    t.send("/\x14level:zz\r");
+    t.wait_text("is no severity");
+    t.wait_text("hide: level:zz");
+    t.send("\x15level:info\r");
+    t.wait_text("30/300");
+    t.send("\\G");
+    t.wait_text("entry 299");
+    // Finding: backwards from the end first, then on from the other end.
+    t.send("/\x14\x14needle\r");
+    t.wait_text("2 hits");
+    t.wait_text("line 251");
+    t.send("n");
+    t.wait_text("on from the beginning");
+    t.wait_text("entry 7 needle");
+    t.send("n");
+    t.wait_text("line 251");
+    t.send("N");
+    t.wait_text("line 8");
+    // Errors, and the last jump again.
+    t.send("ge");
+    t.wait_text("line 51");
+    t.send(".");
+    t.wait_text("line 101");
+    t.send("[");
+    t.wait_text("line 51");
+    t.send("d");
+    t.wait_text("entry \u{b7} j k another");
+    t.wait_text("svc");
+    t.send("j");
+    t.wait_text("line 52");
+    t.send("\x1b");
+    t.wait_gone("j k another");
+    t.send("\\");
+    t.wait_gone("2 hits");
+    t.send(">>>");
+    t.wait_text("showing warn and above");
+    t.wait_text("30/300");
+}
+
+#[test]
+fn the_prompt_completes_fields_and_values() {
+    let house = House::new();
+    let t = open(&house, &entries(0, 100), &[], 100, 30);
+    t.wait_text("entry 99");
+    t.send("/sv\t");
+    t.wait_text("show only: svc:");
+    t.send("w\t");
+    t.wait_text("show only: svc:web");
+    t.send("\r");
+    t.wait_text("50/100");
+}
+
+#[test]
+fn a_log_is_followed_until_one_moves_away() {
+    let house = House::new();
+    let t = open(&house, &entries(0, 100), &[], 100, 24);
+    t.wait_text("entry 99");
+    append(&house, &entries(100, 102));
+    t.wait_text("entry 101");
+    t.send("k");
+    t.wait_text("paused");
+    append(&house, &entries(102, 105));
+    t.wait_text("3 new");
+    assert!(!t.text().contains("entry 104"));
+    t.send("G");
+    t.wait_text("entry 104");
+    t.wait_text("follow");
+}
+
+#[test]
+fn truncation_and_rotation_are_seen() {
+    let house = House::new();
+    let t = open(&house, &entries(0, 100), &[], 100, 24);
+    t.wait_text("entry 99");
+    std::fs::write(house.path().join("app.log"), entries(500, 503)).expect("it is written anew");
+    t.wait_text("entry 502");
+    t.wait_gone("entry 99");
+    std::fs::rename(house.path().join("app.log"), house.path().join("app.log.1")).expect("it turns over");
+    house.file("app.log", &entries(600, 604));
+    t.wait_text("entry 603");
+    // What was there before is still seen.
+    t.wait_text("entry 502");
+    t.send("x");
+    t.wait_text("rotated");
+}
+
+#[test]
+fn nothing_in_a_line_acts_on_the_terminal() {
+    let house = House::new();
+    let evil = "time=2026-05-01T09:00:00Z level=info msg=\"\x1b]0;owned\x07\x1b[2J\x1b[31;1mred\x1b[0m \u{9b}5n \x1bPq\x1b\\ end of it\"\n";
+    let t = open(&house, &format!("{}{evil}", entries(0, 30)), &[], 120, 24);
+    t.wait_text("end of it");
+    // Nor from the panels, the copy of the prompt, or the title.
+    t.send("d");
+    t.wait_text("j k another");
+    t.send("\x1b");
+    t.wait_gone("j k another");
+    t.send("p");
+    t.wait_text("laid out");
+    t.send("\x1b");
+    t.wait_gone("laid out");
+    t.wait_text("entry 29");
+    let wire = t.wire(0);
+    for bad in [
+        &b"\x1b]0;owned"[..],
+        b"\x1b[2Jred",
+        b"\x1bPq",
+        "\u{9b}5n".as_bytes(),
+        b"owned\x07",
+    ] {
+        assert!(
+            !wire.windows(bad.len()).any(|w| w == bad),
+            "{:?} reached the terminal",
+            String::from_utf8_lossy(bad)
+        );
+    }
+}
+
+#[test]
+fn every_size_shows_something() {
+    let house = House::new();
+    let t = open(&house, &entries(0, 100), &[], 100, 30);
+    t.wait_text("entry 99");
+    t.send("tt");
+    t.wait_text("a bar is");
+    t.send("a");
+    t.wait_text("what can be done");
+    for (w, h) in [(20, 5), (1, 1), (2, 30), (200, 2), (37, 9)] {
+        t.resize(w, h);
+        house.wait_panes("it lives", |l| l.len() == 1);
+    }
+    t.resize(20, 5);
+    t.wait("the state", |s| s.contents().contains("100"));
+    t.resize(100, 30);
+    t.wait_text("what can be done");
+    t.send("\x1b");
+    t.wait_gone("what can be done");
+    t.wait_text("entry 99");
+    t.send("\x1b");
+    t.wait_gone("a bar is");
+    assert!(house.log("main").matches("panic").count() == 0, "{}", house.log("main"));
+}
+
+#[test]
+fn marks_are_kept_and_lines_are_asked_and_written() {
+    let house = House::new().env("TZ", "UTC");
+    let t = open(&house, &entries(0, 100), &[], 110, 30);
+    t.wait_text("entry 99");
+    t.send("gl50\r");
+    t.wait_text("line 50");
+    t.send("m");
+    t.wait_text("bookmarked");
+    t.send("G'");
+    t.wait_text("on from the beginning");
+    t.wait_text("entry 49");
+    until("the marks on disk", || {
+        std::fs::read_to_string(house.path().join("state/quarterdeck/logs/log-marks.json"))
+            .ok()
+            .filter(|s| s.contains("entry 49"))
+    });
+    // Another session finds them again.
+    let again = house.term(&["-s", "again", "--layout", "logs"], 110, 30);
+    again.wait_text("entry 99");
+    again.send("'");
+    again.wait_text("on from the beginning");
+    again.wait_text("entry 49");
+    // The menu: SQL, and what cannot be done with its reason.
+    t.send("ajj\r");
+    t.wait_text("SQL: select");
+    t.send("\x15select svc, count(*) as n from log group by svc order by svc\r");
+    t.wait_text("2 rows");
+    t.wait("the counts", |s| {
+        let text = s.contents();
+        text.contains("api  50") && text.contains("web  50")
+    });
+    t.send("\x1b");
+    t.wait_gone("2 rows");
+    t.send("/svc:api\r");
+    t.wait_text("50/100");
+    let out = house.path().join("out.jsonl");
+    t.send(format!("ajjj\r{}\r", out.display()));
+    t.wait_text("50 lines written");
+    let written = std::fs::read_to_string(&out).expect("it was written");
+    assert_eq!(written.lines().count(), 50);
+    assert!(written.lines().all(|l| l.starts_with('{') && l.contains("api")));
+    // What is there is not written over unasked.
+    t.send(format!("ajjj\r{}\r", out.display()));
+    t.wait_text("replace it? y or n");
+    t.send("n\r");
+    t.wait_text("nothing was written");
+    assert_eq!(std::fs::read_to_string(&out).expect("it is still there"), written);
+}
+
+#[test]
+fn without_colour_and_in_ascii_it_is_still_to_be_read() {
+    let house = House::new().env("TZ", "UTC").env("NO_COLOR", "1");
+    let t = open(&house, &entries(0, 100), &["--ascii"], 80, 24);
+    t.wait_text("entry 99");
+    t.send("ge");
+    t.wait_text("on from the beginning");
+    golden("logs-ascii", &t);
+    t.send("tt");
+    t.wait_text("a bar is");
+    golden("logs-ascii-strip", &t);
+    t.send("\x1b");
+    t.wait_gone("a bar is");
+    t.send("a");
+    t.wait_text("what can be done");
+    golden("logs-ascii-menu", &t);
+    let wire = t.wire(0);
+    let other = wire.iter().position(|b| !b.is_ascii()).map(|at| {
+        let around = wire.get(at.saturating_sub(60)..(at + 60).min(wire.len()));
+        String::from_utf8_lossy(around.unwrap_or_default()).into_owned()
+    });
+    assert_eq!(other, None, "something other than ASCII was sent");
+}
