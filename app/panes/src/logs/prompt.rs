@@ -386,7 +386,7 @@ impl LogPane {
                             None => {}
                         }
                     }
-                    found.sort_by(|a, b| b.1.cmp(&a.1));
+                    found.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
                     found.into_iter().map(|(v, _)| v).collect()
                 };
                 let list = filter::complete(t.edit.text(), t.edit.caret(), &fields, &values);
