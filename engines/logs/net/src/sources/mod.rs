@@ -1,6 +1,6 @@
 //! Sources on the network.
 
-//D mod docker_logs;
+mod docker_logs;
 mod http_server;
 mod opentelemetry;
 mod vector;
@@ -27,6 +27,11 @@ fn read<T: SourceConfig + serde::de::DeserializeOwned + 'static>(
 /// Every source of this crate.
 pub(crate) fn entries() -> Vec<Entry<dyn SourceConfig>> {
     vec![
+        Entry {
+            name: "docker_logs",
+            about: "Reads the logs of Docker's containers",
+            parse: read::<docker_logs::DockerConfig>,
+        },
         Entry {
             name: "http_server",
             about: "Takes events by HTTP requests",
