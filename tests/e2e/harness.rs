@@ -56,6 +56,8 @@ impl House {
         let house = Self { dir, env: Vec::new() };
         // This person has been welcomed before.
         house.file("state/quarterdeck/greeted", "");
+        // One shell, so that tests count panes and tabs from one; `logs.rs` opens the layout that people get.
+        house.file("config/quarterdeck/layouts/default.kdl", "layout { tab { pane; }; }\n");
         house.file(
             "bashrc",
             "PS1='$ '\nunset PROMPT_COMMAND HISTFILE\nbind 'set enable-bracketed-paste off'\n",

@@ -10,7 +10,7 @@ mod terminal;
 use std::{os::fd::BorrowedFd, path::PathBuf};
 
 use qd_frame::Frame;
-use qd_mux::Action;
+use qd_mux::{Action, Mode};
 use qd_tty::{CursorShape, InputEvent, Rect, Size};
 use qd_ui::Look;
 
@@ -107,6 +107,16 @@ pub trait Pane {
     /// The whole text, with scrollback.
     fn full_text(&self) -> String {
         self.screen_text()
+    }
+
+    /// The mode that the keys are in while the pane has the focus: [`Mode::Nav`] for views of our own.
+    fn home(&self) -> Mode {
+        Mode::Raw
+    }
+
+    /// Keys for the hint bar with what they do, the most useful first; for views of our own.
+    fn hints(&self) -> Vec<(String, String)> {
+        Vec::new()
     }
 
     /// The terminal inside, where the pane is one.

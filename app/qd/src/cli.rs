@@ -60,6 +60,10 @@ pub(crate) enum Command {
         )]
         words: Vec<String>,
     },
+    /// Run, check and query logs: Vector's pipelines, and files of any size.
+    #[cfg(feature = "logs")]
+    #[command(subcommand)]
+    Logs(crate::logs::LogsCommand),
     /// Check or print the configuration, completions and the man page.
     Setup(SetupArgs),
     /// Serve a session.

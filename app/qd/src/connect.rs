@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The session that plain `qd` opens.
-const DEFAULT_SESSION: &str = "main";
+pub(crate) const DEFAULT_SESSION: &str = "main";
 
 /// The directories of this person.
 pub(crate) fn paths() -> Result<Paths, Failure> {
@@ -33,7 +33,7 @@ fn sockets() -> Result<SocketDir, Failure> {
 }
 
 /// The session this process runs in.
-fn inside() -> Option<String> {
+pub(crate) fn inside() -> Option<String> {
     std::env::var("QD_SESSION").ok().filter(|s| !s.is_empty())
 }
 
@@ -92,6 +92,18 @@ pub(crate) fn attach(cli: &Cli, a: &AttachArgs) -> Result<(), Failure> {
     need_terminal()?;
     not_nested(cli, &name)?;
     show(cli, &dir, name, a.create, a.exclusive, AttachMode::Interactive)
+}
+
+/// Makes a session in the background unless it is there.
+#[cfg(feature = "logs")]
+pub(crate) fn ensure(cli: &Cli, name: &str) -> Result<(), Failure> {
+    qd_server::check_name(name).map_err(|e| Failure::usage(e.to_string()))?;
+    let dir = sockets()?;
+    match dir.connect(name) {
+        Ok(_) => Ok(()),
+        Err(SocketError::Missing(_)) => launch(cli, &dir, name, Some(Size::new(80, 24))).map(drop),
+        Err(e) => Err(Failure::of(&e)),
+    }
 }
 
 /// `qd watch`.

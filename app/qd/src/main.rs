@@ -2,6 +2,8 @@
 
 mod cli;
 mod connect;
+#[cfg(feature = "logs")]
+mod logs;
 mod serve;
 mod setup;
 
@@ -35,6 +37,12 @@ impl Failure {
             status: 1,
             text: text.to_string(),
         }
+    }
+
+    /// What it says.
+    #[cfg(feature = "logs")]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// With the chain of its causes.
@@ -88,6 +96,8 @@ fn main() -> ExitCode {
         Some(Command::Kill(k)) => connect::kill(&k),
         Some(Command::Run(r)) => connect::run(&cli, r),
         Some(Command::Action { words }) => connect::action(&cli, words),
+        #[cfg(feature = "logs")]
+        Some(Command::Logs(c)) => logs::run(&cli, c),
         Some(Command::Setup(s)) => setup::run(&cli, &s),
         Some(Command::Server(s)) => serve::run(&cli, &s),
     };

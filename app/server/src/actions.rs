@@ -327,7 +327,7 @@ impl Session {
             if copy_now && mode != qd_mux::Mode::Copy {
                 self.model.set_mode(qd_mux::Mode::Copy);
             } else if !copy_now && mode == qd_mux::Mode::Copy {
-                self.model.set_mode(qd_mux::Mode::Raw);
+                self.model.set_mode(self.model.home());
             }
         }
         self.touch_chrome();
@@ -392,7 +392,7 @@ impl Session {
             PaneEvent::Copied(text) => {
                 self.copy_out(&text);
                 if self.model.mode() == qd_mux::Mode::Copy {
-                    self.model.set_mode(qd_mux::Mode::Raw);
+                    self.model.set_mode(self.model.home());
                 }
             }
             PaneEvent::Notify { title, body } => {

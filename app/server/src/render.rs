@@ -273,7 +273,13 @@ impl Session {
             add(vec![qd_mux::Action::RerunPane], "Enter".into(), "rerun".into());
             add(vec![qd_mux::Action::ClosePane], "Ctrl-c".into(), "close".into());
         }
-        if matches!(mode, qd_mux::Mode::Raw | qd_mux::Mode::Lock)
+        if mode == qd_mux::Mode::Nav {
+            let own = self.model.focused().and_then(|id| self.slots.get(&id));
+            for (key, label) in own.map(|s| s.pane.hints()).unwrap_or_default() {
+                add(Vec::new(), key, label);
+            }
+        }
+        if matches!(mode, qd_mux::Mode::Raw | qd_mux::Mode::Nav | qd_mux::Mode::Lock)
             && let Some(leader) = self.keymap.leader()
         {
             let text = if mode == qd_mux::Mode::Lock {

@@ -484,7 +484,7 @@ impl Session {
             {
                 t.leave_copy();
             }
-            self.model.set_mode(qd_mux::Mode::Raw);
+            self.model.set_mode(self.model.home());
         }
     }
 

@@ -97,6 +97,7 @@ impl Session {
         self.model.set_title(id, default_title(&spec, &self.config));
         self.model
             .set_pane_state(id, if runs { PaneState::Running } else { PaneState::Exited });
+        self.model.set_home(id, pane.home());
         self.slots.insert(id, Slot::new(pane, spec));
         self.watch(id);
         self.tell_scheme();

@@ -41,11 +41,12 @@ pub fn parse_layout(text: &str, file: &str) -> Result<LayoutSpec, Vec<Diagnostic
     loaded.layout.ok_or(loaded.diagnostics)
 }
 
-/// The text of a layout that is built in: `default` or `shell`.
+/// The text of a layout that is built in: `default`, `single` or `shell`.
 #[must_use]
 pub fn builtin_layout(name: &str) -> Option<&'static str> {
     match name {
         "default" => Some(include_str!("../../../../assets/layouts/default.kdl")),
+        "single" => Some(include_str!("../../../../assets/layouts/single.kdl")),
         "shell" => Some(include_str!("../../../../assets/layouts/shell.kdl")),
         _ => None,
     }
@@ -54,7 +55,7 @@ pub fn builtin_layout(name: &str) -> Option<&'static str> {
 /// The names of the built-in layouts.
 #[must_use]
 pub const fn builtin_layouts() -> &'static [&'static str] {
-    &["default", "shell"]
+    &["default", "single", "shell"]
 }
 
 #[cfg(test)]
