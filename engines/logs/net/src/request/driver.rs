@@ -126,6 +126,9 @@ impl<D: RequestDefaults> From<&RequestConfig<D>> for RequestSettings {
     }
 }
 
+/// A kind of complaint, when it was made last, and how many were not made since.
+type Complaint = (&'static str, Instant, u64);
+
 /// A sink's counters and its voice. A complaint of one kind is made at most every ten seconds.
 #[derive(Clone)]
 pub(crate) struct Report {
@@ -134,7 +137,7 @@ pub(crate) struct Report {
     bytes: Counter,
     pub(crate) telemetry: Telemetry,
     log: InternalLog,
-    said: Arc<Mutex<Vec<(&'static str, Instant, u64)>>>,
+    said: Arc<Mutex<Vec<Complaint>>>,
 }
 
 impl Report {

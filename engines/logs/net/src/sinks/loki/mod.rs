@@ -136,11 +136,14 @@ impl LokiConfig {
                 .as_ref()
                 .map(|t| confined(t, cx, free, "tenant_id"))
                 .transpose()?,
-            label_fields: self.remove_label_fields.then(|| labels.fields()).unwrap_or_default(),
-            metadata_fields: self
-                .remove_structured_metadata_fields
-                .then(|| metadata.fields())
-                .unwrap_or_default(),
+            label_fields: match self.remove_label_fields {
+                true => labels.fields(),
+                false => Vec::new(),
+            },
+            metadata_fields: match self.remove_structured_metadata_fields {
+                true => metadata.fields(),
+                false => Vec::new(),
+            },
             labels,
             metadata,
             remove_timestamp: self.remove_timestamp,

@@ -26,8 +26,11 @@ impl Entry {
     }
 }
 
+/// A stream's labels and its entries.
+type Grouped<'a> = (&'a [(String, String)], Vec<&'a Entry>);
+
 /// The entries by stream, in order of time.
-fn streams(entries: &[Entry]) -> Vec<(&[(String, String)], Vec<&Entry>)> {
+fn streams(entries: &[Entry]) -> Vec<Grouped<'_>> {
     let mut streams: BTreeMap<&[(String, String)], Vec<&Entry>> = BTreeMap::new();
     for e in entries {
         streams.entry(&e.labels).or_default().push(e);

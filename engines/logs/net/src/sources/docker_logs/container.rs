@@ -29,6 +29,14 @@ pub(super) struct Shared {
     pub(super) cx: Context,
 }
 
+/// What ended.
+enum End {
+    /// The pipeline: nobody takes events any more.
+    Pipeline,
+    /// The stream: the container has ended, or the daemon.
+    Stream,
+}
+
 /// Reads one container until it ends.
 pub(super) struct Follower {
     shared: Arc<Shared>,
@@ -89,7 +97,10 @@ impl Follower {
                 base.insert(path, Value::from("docker_logs"));
             }
             match self.stream(&base).await {
-                Ok(()) => return,
+                Ok(End::Pipeline) => return,
+                // A daemon that restarts ends the stream as well.
+                Ok(End::Stream) if !self.runs().await => return,
+                Ok(End::Stream) => tokio::time::sleep(self.shared.backoff).await,
                 Err(why) => {
                     self.complain(&format!("the logs of container {} broke off: {why}", self.id));
                     tokio::time::sleep(self.shared.backoff).await;
@@ -98,13 +109,22 @@ impl Follower {
         }
     }
 
+    /// Whether the container runs, as far as the daemon can be asked.
+    async fn runs(&self) -> bool {
+        match self.shared.docker.inspect_container(&self.id, None).await {
+            Ok(about) => about.state.and_then(|s| s.running).unwrap_or(false),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => false,
+            Err(_) => true,
+        }
+    }
+
     fn complain(&self, why: &str) {
         self.shared.cx.telemetry.error("connection_failed", "receiving");
         self.shared.cx.log.say(Severity::Warn, why, Vec::new());
     }
 
-    /// Reads to the end of the stream, which is the end of the container (or of the pipeline).
-    async fn stream(&mut self, base: &Value) -> Result<(), String> {
+    /// Reads to the end of the stream.
+    async fn stream(&mut self, base: &Value) -> Result<End, String> {
         let since = self
             .since
             .map_or(0, |t| i32::try_from(t.timestamp()).unwrap_or(i32::MAX));
@@ -141,13 +161,13 @@ impl Follower {
                 .await
                 .is_err()
             {
-                return Ok(());
+                return Ok(End::Pipeline);
             }
             if let Some(why) = broken {
                 return Err(why);
             }
         }
-        Ok(())
+        Ok(End::Stream)
     }
 
     /// The event of a line, unless it has only begun or was read before.

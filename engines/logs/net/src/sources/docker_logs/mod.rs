@@ -94,8 +94,7 @@ impl DockerConfig {
                         .any(|n| n.trim_start_matches('/').starts_with(given.as_str()))
             })
         };
-        self.include_containers.as_deref().is_none_or(|l| named(l))
-            && !self.exclude_containers.as_deref().is_some_and(named)
+        self.include_containers.as_deref().is_none_or(&named) && !self.exclude_containers.as_deref().is_some_and(named)
     }
 
     fn filters(&self) -> HashMap<String, Vec<String>> {
@@ -185,7 +184,7 @@ impl DockerLogs {
         let mut tasks = JoinSet::new();
         let mut since = Utc::now();
         loop {
-            // Events are asked for before the list, so that no container starts between the two unseen.
+            // The daemon repeats events from `since` on, so that no container starts unseen between list and events.
             let mut filters = self.config.filters();
             filters.insert("type".to_owned(), vec!["container".to_owned()]);
             filters.insert("event".to_owned(), vec!["start".to_owned(), "unpause".to_owned()]);
