@@ -13,8 +13,11 @@ use super::{
 };
 use crate::PaneEvent;
 
+/// Keys and what they do.
+pub(super) type Hints = &'static [(&'static str, &'static str)];
+
 /// The keys for the hint bar, for what is going on now.
-pub(super) fn hints(pane: &LogPane) -> &'static [(&'static str, &'static str)] {
+pub(super) fn hints(pane: &LogPane) -> Hints {
     if pane.typing.is_some() {
         return &[("Enter", "done"), ("Tab", "complete"), ("Esc", "leave")];
     }

@@ -118,6 +118,8 @@ pub(crate) struct LogPane {
     history: History,
     events: Vec<PaneEvent>,
     title: String,
+    /// The hints as they were last told.
+    hinted: keys::Hints,
     /// The rows as they were last drawn, for the mouse and for `screen_text`.
     shown: Vec<(u16, Pos)>,
     text: Vec<String>,
@@ -206,6 +208,7 @@ impl LogPane {
             history: History::default(),
             events: Vec::new(),
             title: String::new(),
+            hinted: &[],
             shown: Vec::new(),
             text: Vec::new(),
             guard,
@@ -281,7 +284,10 @@ impl LogPane {
         }
         // A name comes from the disk or a layout: it must not act on the terminal.
         let title = qd_logs_view::plain(&title);
-        if title != self.title {
+        // The session looks at the hints again when it hears of a title.
+        let hints = keys::hints(self);
+        if title != self.title || hints != self.hinted {
+            self.hinted = hints;
             self.title.clone_from(&title);
             self.events.push(PaneEvent::Title(title));
         }
