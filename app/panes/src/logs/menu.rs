@@ -89,9 +89,13 @@ impl LogPane {
                 Some("there are as many filters as can be")
             }
             Act::Strip if super::strip::height(self.size) == 0 => Some("the pane is too low"),
-            Act::Columns => qd_logs_view::columns(&self.sample())
-                .is_empty()
-                .then_some("the lines around here have no fields that are known"),
+            Act::Columns
+                if self
+                    .selected()
+                    .is_some_and(|row| qd_logs_view::columns(std::slice::from_ref(&row)).is_empty()) =>
+            {
+                Some("this line has no fields that are known")
+            }
             _ => None,
         };
         why.map(str::to_owned)
