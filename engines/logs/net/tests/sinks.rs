@@ -256,7 +256,7 @@ async fn loki_gets_streams_by_labels() {
                 if fail {
                     return (429, vec![], "slow down".to_owned());
                 }
-                let mut add = |labels: &str, line: &str| {
+                let add = |labels: &str, line: &str| {
                     let event: Value = serde_json::from_str(line).unwrap();
                     assert!(event.get("app").is_none() && event.get("timestamp").is_none());
                     let n = event["n"].as_i64().unwrap();
@@ -476,4 +476,52 @@ async fn wrong_configurations_are_refused_by_name() {
         let said = refused(kind, config).await;
         assert!(said.contains(word), "{kind}: {said}");
     }
+}
+
+#[tokio::test]
+async fn prometheus_sees_what_came() {
+    use qd_logs_model::{Batch, Finalizers, Metric, MetricBatch, MetricKind, MetricValue, SinkInput};
+    let cx = context();
+    let mut said = cx.log.listen();
+    let config = json!({"address": "127.0.0.1:0", "default_namespace": "ns",
+        "auth": {"strategy": "bearer", "token": "t"}});
+    let built = sink_config("prometheus_exporter", config).build(cx).await.unwrap();
+    let event = said.try_recv().unwrap();
+    let at = event
+        .fields
+        .iter()
+        .find(|(k, _)| *k == "address")
+        .unwrap()
+        .1
+        .to_string_lossy()
+        .into_owned();
+    let (tx, rx) = tokio::sync::mpsc::channel(1);
+    let running = tokio::spawn(built.sink.run(SinkInput::new(Box::new(Channel(rx)))));
+    let told = Arc::new(Mutex::new(None));
+    let heard = told.clone();
+    let metric = Metric {
+        name: "hits".to_owned(),
+        namespace: None,
+        tags: Default::default(),
+        timestamp: chrono::DateTime::from_timestamp(1, 0),
+        interval_ms: None,
+        kind: MetricKind::Incremental,
+        value: MetricValue::Counter { value: 2.0 },
+    };
+    let token = qd_logs_model::Token::new(move |d| *heard.lock() = Some(d));
+    let batch = Batch::Metrics(MetricBatch {
+        metrics: vec![metric.clone(), metric],
+        finalizers: Finalizers::one(token),
+    });
+    tx.send(batch).await.unwrap();
+    until(|| told.lock().is_some()).await;
+    assert_eq!(*told.lock(), Some(Delivery::Delivered));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = |path: &str, token: &str| client.get(format!("http://{at}{path}")).bearer_auth(token).send();
+    assert_eq!(get("/metrics", "x").await.unwrap().status(), 401);
+    assert_eq!(get("/", "t").await.unwrap().status(), 404);
+    let page = get("/metrics", "t").await.unwrap().text().await.unwrap();
+    assert_eq!(page, "# HELP ns_hits ns_hits\n# TYPE ns_hits counter\nns_hits 4 1000\n");
+    drop(tx);
+    running.await.unwrap().unwrap();
 }

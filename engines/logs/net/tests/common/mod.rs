@@ -1,6 +1,6 @@
 //! Servers and pipelines of the tests' own.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     convert::Infallible,
@@ -119,7 +119,7 @@ pub fn node(json: serde_json::Value) -> Node {
     Node::from(json)
 }
 
-struct Channel(mpsc::Receiver<Batch>);
+pub struct Channel(pub mpsc::Receiver<Batch>);
 
 impl Inlet for Channel {
     fn recv(&mut self) -> futures::future::BoxFuture<'_, Option<Batch>> {
