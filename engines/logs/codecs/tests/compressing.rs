@@ -1,5 +1,5 @@
 //! Compression: that it comes back, also after a writer was killed anywhere.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

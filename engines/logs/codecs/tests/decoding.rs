@@ -1,5 +1,5 @@
 //! Framing and decoding: what they accept, what they refuse, and that no input harms them.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

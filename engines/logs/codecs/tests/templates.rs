@@ -1,5 +1,5 @@
 //! Templates and their confinement.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

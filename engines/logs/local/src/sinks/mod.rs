@@ -12,7 +12,9 @@ use qd_logs_config::{ConfigError, Node};
 use qd_logs_model::{Entry, SinkConfig};
 
 /// Reads a sink's configuration as its type.
-fn read<T: SinkConfig + serde::de::DeserializeOwned + 'static>(node: &Node) -> Result<Box<dyn SinkConfig>, ConfigError> {
+fn read<T: SinkConfig + serde::de::DeserializeOwned + 'static>(
+    node: &Node,
+) -> Result<Box<dyn SinkConfig>, ConfigError> {
     Ok(Box::new(qd_logs_config::decode::<T>(node)?))
 }
 

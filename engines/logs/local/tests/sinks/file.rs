@@ -26,7 +26,7 @@ pub(crate) fn unzstd(path: &Path) -> String {
 }
 
 fn n(i: usize) -> serde_json::Value {
-    json!({"message": format!("line {i}"), "n": i, "app": if i % 2 == 0 { "even" } else { "odd" }})
+    json!({"message": format!("line {i}"), "n": i, "app": if i.is_multiple_of(2) { "even" } else { "odd" }})
 }
 
 fn config(path: impl AsRef<Path>, more: serde_json::Value) -> serde_json::Value {

@@ -1,24 +1,51 @@
 //! Sending over connections.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
+    time::Duration,
+};
 
-use futures::FutureExt;
 use qd_core::Severity;
 use qd_logs_codecs::Encoder;
 use qd_logs_model::Batch;
-use rustix::net::sockopt;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv, sockopt},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::client::TlsStream;
 
 use super::{BACKOFF, tls};
 use crate::sinks::report::Reporter;
 
 /// A connection of any kind.
-pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The socket below.
+    fn socket(&self) -> BorrowedFd<'_>;
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+impl Connection for TcpStream {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+impl Connection for UnixStream {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+impl Connection for TlsStream<TcpStream> {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.get_ref().0.as_fd()
+    }
+}
 
 /// How to connect.
 #[derive(Clone)]
@@ -114,7 +141,9 @@ impl Sender {
         let mut done = 0;
         let mut broken = false;
         while done < self.buffer.len() {
-            if self.connection.as_mut().is_some_and(|c| has_ended(c.as_mut())) {
+            if let Some(c) = &mut self.connection
+                && has_ended(c.as_mut()).await
+            {
                 self.connection = None;
             }
             let connection = match &mut self.connection {
@@ -163,14 +192,23 @@ async fn write(connection: &mut dyn Connection, buffer: &[u8], done: &mut usize)
     connection.flush().await
 }
 
-/// Whether the peer has closed the connection. What it may have sent is read and let go.
-fn has_ended(connection: &mut dyn Connection) -> bool {
+/// How long what the peer has sent may take to be read.
+const READ: Duration = Duration::from_millis(10);
+
+/// Whether the peer has closed the connection. What it may have sent is read and let go. The kernel is asked itself: the
+/// runtime may not have heard of the end yet.
+async fn has_ended(connection: &mut dyn Connection) -> bool {
     let mut buffer = [0; 1024];
     loop {
-        match connection.read(&mut buffer).now_or_never() {
-            None => return false,
-            Some(Ok(0)) | Some(Err(_)) => return true,
-            Some(Ok(_)) => {}
+        match recv(connection.socket(), &mut buffer[..1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN | Errno::INTR) => return false,
+            Ok((_, 0)) | Err(_) => return true,
+            Ok(_) => {}
+        }
+        match tokio::time::timeout(READ, connection.read(&mut buffer)).await {
+            Err(_) => return false,
+            Ok(Ok(0)) | Ok(Err(_)) => return true,
+            Ok(Ok(_)) => {}
         }
     }
 }
