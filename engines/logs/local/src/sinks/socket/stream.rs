@@ -200,7 +200,11 @@ const READ: Duration = Duration::from_millis(10);
 async fn has_ended(connection: &mut dyn Connection) -> bool {
     let mut buffer = [0; 1024];
     loop {
-        match recv(connection.socket(), &mut buffer[..1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        match recv(
+            connection.socket(),
+            &mut buffer[..1],
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        ) {
             Err(Errno::AGAIN | Errno::INTR) => return false,
             Ok((_, 0)) | Err(_) => return true,
             Ok(_) => {}
