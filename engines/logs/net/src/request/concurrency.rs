@@ -4,8 +4,8 @@
 //! was reached, nothing pushed back and the round trips were no slower than the running mean; it shrinks by a ratio when
 //! the receiver pushed back or the round trips were slower than the mean by some deviations. An interval is one mean round
 //! trip, and a request that is sent again is under way until it has an answer that stays: its waits count as round trip,
-//! as Vector's do. The running mean and variance are exponentially weighted (T. Finch, "Incremental calculation of weighted mean and
-//! variance", 2009, section 9).
+//! as Vector's do. The running mean and variance are exponentially weighted (T. Finch, "Incremental calculation of
+//! weighted mean and variance", 2009, section 9).
 
 use std::{
     sync::Arc,
