@@ -148,7 +148,7 @@ type Work = SmallVec<[(Edge, Batch); 8]>;
 
 impl Graph {
     /// Takes a batch from a source through all transforms.
-    pub(crate) fn from_source(&self, run: u64, port: usize, batch: Batch) -> Walked {
+    pub(crate) fn enter(&self, run: u64, port: usize, batch: Batch) -> Walked {
         let mut walked = Walked::default();
         if let Some(port) = self.sources.get(&run).and_then(|s| s.ports.get(port)) {
             let mut work = Work::new();

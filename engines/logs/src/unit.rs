@@ -81,9 +81,12 @@ pub fn run_tests(config: &Config, catalog: &Catalog) -> Result<Vec<TestResult>, 
     Ok(config.tests.iter().map(|t| run(t, &plan, &order, &inputs)).collect())
 }
 
+/// A transform with its outputs.
+type Made = (Box<dyn Transform>, Vec<OutputId>);
+
 /// The transforms of one test.
 struct Bench {
-    transforms: HashMap<Arc<str>, (Box<dyn Transform>, Vec<OutputId>)>,
+    transforms: HashMap<Arc<str>, Made>,
     readers: HashMap<OutputId, Vec<Arc<str>>>,
     seen: HashMap<OutputId, Vec<Batch>>,
 }

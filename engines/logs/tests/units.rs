@@ -1,5 +1,7 @@
 //! The `tests:` of a configuration.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use qd_logs::{TestResult, facade, run_tests};
 use qd_logs_config::{LoadOptions, load_text};
 

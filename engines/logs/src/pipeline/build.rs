@@ -39,6 +39,9 @@ pub(super) struct MadeSink {
     pub(super) telemetry: Telemetry,
 }
 
+/// A health check of a sink, by its id.
+pub(super) type Check = (Arc<str>, BoxFuture<'static, Result<(), String>>);
+
 fn context(core: &Core, plan: &Plan, common: &Common, kind: &str, acknowledgements: bool) -> Context {
     Context {
         id: common.id.clone(),
@@ -119,11 +122,7 @@ impl Core {
     }
 
     /// Probes sinks: waits for the answers if one that is unhealthy shall end the start.
-    pub(super) async fn probe(
-        self: &Arc<Core>,
-        plan: &Plan,
-        checks: Vec<(Arc<str>, BoxFuture<'static, Result<(), String>>)>,
-    ) -> Result<(), Error> {
+    pub(super) async fn probe(self: &Arc<Core>, plan: &Plan, checks: Vec<Check>) -> Result<(), Error> {
         if !plan.healthchecks {
             return Ok(());
         }
@@ -175,10 +174,13 @@ fn with_proxy(
     Arc::new(own)
 }
 
+/// A source in the wiring: the number of its run, its ports, and whether it still runs.
+type Wired = (u64, Vec<Arc<PortMeter>>, bool);
+
 /// A way into the graph for every component that runs.
 pub(super) struct Parts {
     /// By id: the number of the run, its ports, and whether it still runs.
-    pub(super) sources: HashMap<Arc<str>, (u64, Vec<Arc<PortMeter>>, bool)>,
+    pub(super) sources: HashMap<Arc<str>, Wired>,
     pub(super) transforms: HashMap<Arc<str>, Arc<TransformNode>>,
     pub(super) sinks: HashMap<Arc<str>, (Option<Arc<BufferIn>>, Telemetry)>,
 }

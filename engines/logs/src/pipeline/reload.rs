@@ -17,7 +17,7 @@ use std::{
 
 use qd_core::Severity;
 use qd_logs_config::ConfigError;
-use qd_logs_model::{BoxFuture, Resource, telemetry::Intent};
+use qd_logs_model::{Resource, telemetry::Intent};
 
 use super::{
     Core, Pipeline, Running, RunningSink,
@@ -148,7 +148,7 @@ struct Made {
     transforms: HashMap<Arc<str>, Arc<TransformNode>>,
     sources: HashMap<Arc<str>, MadeSource>,
     sinks: HashMap<Arc<str>, MadeSink>,
-    checks: Vec<(Arc<str>, BoxFuture<'static, Result<(), String>>)>,
+    checks: Vec<super::build::Check>,
 }
 
 impl Made {
@@ -299,8 +299,11 @@ fn release(core: &Arc<Core>) {
     core.attach_taps();
 }
 
+/// Buffers that were opened, by the ids of their sinks.
+type Opened = HashMap<Arc<str>, (Arc<BufferIn>, BufferOut)>;
+
 /// Opens a buffer for each sink that cannot go on with the one it has.
-fn open_buffers(core: &Core, old: &Plan, new: &Plan) -> Result<HashMap<Arc<str>, (Arc<BufferIn>, BufferOut)>, Error> {
+fn open_buffers(core: &Core, old: &Plan, new: &Plan) -> Result<Opened, Error> {
     let mut fresh = HashMap::new();
     for (id, sink) in &new.sinks {
         let entry = core

@@ -55,7 +55,7 @@ impl Outlet for SourceOutlet {
                 batch.finalizers().report(Delivery::Errored);
                 return Err(Closed);
             }
-            let walked = self.core.graph.read().from_source(self.run, port, batch);
+            let walked = self.core.graph.read().enter(self.run, port, batch);
             self.core.deliver(walked).await
         })
     }

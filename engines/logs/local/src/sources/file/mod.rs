@@ -47,6 +47,8 @@ use self::{
 };
 use super::keys::{host_key, hostname, legacy_namespace};
 
+/// How often positions are written when they changed: what was delivered since is delivered again after a crash.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
 /// How long a source waits for the one it replaces to let go of their directory.
 const HANDOVER: Duration = Duration::from_secs(60);
 
@@ -168,7 +170,6 @@ impl Source for FileSource {
             let waker: OwnedFd = wake.try_clone().map_err(|e| failed("share an eventfd", e))?;
             let (done, finished) = tokio::sync::oneshot::channel::<()>();
             let stop = Arc::new(AtomicBool::new(false));
-            let every = self.plan.cooldown.max(Duration::from_millis(100));
             let writer = spawn("checkpoints", {
                 let (store, stop) = (store.clone(), stop.clone());
                 move || {
@@ -176,7 +177,7 @@ impl Source for FileSource {
                         if store.is_dirty() {
                             store.save();
                         }
-                        std::thread::park_timeout(every);
+                        std::thread::park_timeout(CHECKPOINT_EVERY);
                     }
                 }
             })?;
