@@ -361,7 +361,8 @@ async fn a_disk_buffer_carries_events_over_a_restart() {
         p.globals = Arc::new(kit::globals(dir.path().into()));
         Pipeline::start(checked(p), Options::default())
     };
-    let feed = Feed::new();
+    let mut feed = Feed::new();
+    feed.threads = true;
     let (stuck, gate) = Collect::gated();
     let pipeline = start(&feed, &stuck).await.unwrap();
     let verdicts = Verdicts::default();

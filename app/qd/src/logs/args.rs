@@ -177,7 +177,7 @@ pub(crate) struct VrlArgs {
 /// `qd logs view`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ViewArgs {
-    /// Files, directories, `-`, `docker://NAME`, `journal://UNIT`, `ssh://HOST/PATH`; the machine's logs when not given.
+    /// Files, directories, `-`; the machine's logs when not given.
     pub(crate) paths: Vec<String>,
     /// Show only what this filter matches.
     #[arg(short, long, value_name = "FILTER")]

@@ -53,11 +53,8 @@ pub(crate) fn run(cli: &Cli, a: &ViewArgs) -> Result<(), Failure> {
     connect::attach(&there, &attach)
 }
 
-/// A path that means the same in the session; a place with a scheme is left as it is.
+/// A path that means the same in the session.
 fn absolute(path: &str) -> Result<String, Failure> {
-    if path.contains("://") {
-        return Ok(path.to_owned());
-    }
     let full = std::path::absolute(path).map_err(|e| Failure::failed(format!("{path}: {e}")))?;
     if !full.exists() {
         return Err(Failure::failed(format!("there is no {}", full.display())));

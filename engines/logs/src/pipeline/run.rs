@@ -50,14 +50,19 @@ struct SourceOutlet {
 
 impl Outlet for SourceOutlet {
     fn send<'a>(&'a self, port: usize, batch: Batch) -> BoxFuture<'a, Result<(), Closed>> {
-        Box::pin(async move {
+        let mut sent = Box::pin(async move {
             if matches!(&*self.core.status.borrow(), Status::Failing(_) | Status::Ended(..)) {
                 batch.finalizers().report(Delivery::Errored);
                 return Err(Closed);
             }
             let walked = self.core.graph.read().enter(self.run, port, batch);
             self.core.deliver(walked).await
-        })
+        });
+        // A source may send from a thread of its own, where there is no runtime; disk buffers and timers need one.
+        Box::pin(std::future::poll_fn(move |cx| {
+            let _runtime = self.core.runtime.enter();
+            sent.as_mut().poll(cx)
+        }))
     }
 }
 

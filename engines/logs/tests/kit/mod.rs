@@ -61,6 +61,8 @@ pub struct Feed {
     pub built: Arc<AtomicUsize>,
     pub refuse: Arc<AtomicBool>,
     pub resource: Option<Resource>,
+    /// Whether it sends from threads that no runtime knows, as sources of files do.
+    pub threads: bool,
 }
 
 impl Feed {
@@ -72,6 +74,7 @@ impl Feed {
             built: Arc::default(),
             refuse: Arc::default(),
             resource: None,
+            threads: false,
         }
     }
 
@@ -115,7 +118,15 @@ impl Source for Feed {
                     next = rx.recv() => next,
                 };
                 let Some(b) = next else { return Ok(()) };
-                if out.send(b).await.is_err() {
+                let sent = if self.threads {
+                    let (out, (done, sent)) = (out.clone(), tokio::sync::oneshot::channel());
+                    std::thread::spawn(move || drop(done.send(out.send_blocking(b))));
+                    sent.await
+                        .map_err(|_| ComponentError::new("the sending thread panicked"))?
+                } else {
+                    out.send(b).await
+                };
+                if sent.is_err() {
                     return Ok(());
                 }
             }
