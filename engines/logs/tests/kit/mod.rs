@@ -120,7 +120,9 @@ impl Source for Feed {
                 let Some(b) = next else { return Ok(()) };
                 let sent = if self.threads {
                     let (out, (done, sent)) = (out.clone(), tokio::sync::oneshot::channel());
-                    std::thread::spawn(move || drop(done.send(out.send_blocking(b))));
+                    std::thread::spawn(move || {
+                        let _waits_no_more = done.send(out.send_blocking(b));
+                    });
                     sent.await
                         .map_err(|_| ComponentError::new("the sending thread panicked"))?
                 } else {
