@@ -1,5 +1,7 @@
 //! Events through pipelines: all of them, once, to where they belong.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
 mod kit;
 
 use std::{sync::Arc, time::Duration};

@@ -1,5 +1,7 @@
 //! Changing a running pipeline.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
 mod kit;
 
 use std::sync::{Arc, atomic::Ordering};

@@ -31,7 +31,7 @@ pub(crate) fn run(a: &QueryArgs) -> Result<(), Failure> {
     }
     for (kind, texts) in [(FilterKind::In, &a.filter), (FilterKind::Out, &a.filter_out)] {
         for text in texts {
-            view.filter(kind, text, &now()).map_err(|e| Failure::usage(e))?;
+            view.filter(kind, text, &now()).map_err(Failure::usage)?;
         }
     }
     if let Some(l) = &a.level {

@@ -1,5 +1,7 @@
 //! Indexing, filtering and drawing on 32 MiB of access log and of JSON lines.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Marks, export, aggregation and SQL, on files that a test writes.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;

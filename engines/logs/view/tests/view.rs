@@ -1,5 +1,7 @@
 //! Views of files as a pane uses them, against what is known of the generated logs.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
