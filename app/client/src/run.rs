@@ -422,8 +422,9 @@ impl Keys<'_> {
             if self.signals.cont.swap(false, Ordering::SeqCst) {
                 self.come_back();
             }
-            if self.signals.size.swap(false, Ordering::SeqCst) {
-                self.check_size();
+            if self.signals.size.swap(false, Ordering::SeqCst) && !self.check_size() {
+                // It changed and changed back: what the terminal lost in between is drawn anew.
+                self.shared.tell(&ClientMsg::Repaint);
             }
             self.shared.flush();
             if ready.input {
@@ -486,12 +487,15 @@ impl Keys<'_> {
         Some(Ready { input, nothing: n == 0 })
     }
 
-    fn check_size(&mut self) {
+    /// Tells the terminal's size, if it is another one than was told; says whether it is.
+    fn check_size(&mut self) -> bool {
         let size = terminal_size(self.output.as_fd());
-        if size != self.size {
+        let other = size != self.size;
+        if other {
             self.size = size;
             self.shared.tell(&ClientMsg::Resize(size));
         }
+        other
     }
 
     /// We were stopped, and the shell had the terminal.

@@ -7,7 +7,7 @@ mod engine;
 mod logs;
 mod terminal;
 
-use std::{os::fd::BorrowedFd, path::PathBuf};
+use std::{os::fd::BorrowedFd, path::PathBuf, time::Instant};
 
 use qd_frame::Frame;
 use qd_mux::{Action, Mode};
@@ -117,6 +117,12 @@ pub trait Pane {
     /// Keys for the hint bar with what they do, the most useful first; for views of our own.
     fn hints(&self) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    /// When it is to be drawn again though nothing wakes the session: what it shows was left behind on purpose, or changes
+    /// with the clock. Asked after every drawing, while the pane is seen.
+    fn due(&self) -> Option<Instant> {
+        None
     }
 
     /// The terminal inside, where the pane is one.

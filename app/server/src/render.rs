@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use qd_frame::Style;
-use qd_mux::{Placement, TabId};
+use qd_mux::{PaneId, Placement, TabId};
 use qd_panes::{Focus, Pane};
 use qd_tty::{Cell, CursorShape, Rect, Size};
 use qd_ui::{
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long the loop may sleep when nothing is due but the clock's business is to be looked after.
 const IDLE_ATTACHED: Duration = Duration::from_secs(1);
+
+/// The shortest wait for a pane that is to be drawn again by the clock.
+const SHORTEST_DUE: Duration = Duration::from_millis(10);
 
 /// A round trip that the bottom line tells of.
 const SLOW_LINK: Duration = Duration::from_millis(50);
@@ -71,11 +74,22 @@ impl Session {
         }
         if attached {
             sooner(IDLE_ATTACHED);
+            // A pane that cannot be drawn in time (a slow client) does not keep the loop running.
+            self.seen_due()
+                .for_each(|(_, t)| sooner(t.saturating_duration_since(now).max(SHORTEST_DUE)));
             if let Some(at) = self.toasts.next_expiry() {
                 sooner(Duration::from_millis(at.saturating_sub(self.millis(now)).max(1)));
             }
         }
         wait
+    }
+
+    /// The panes on the screen that are to be drawn again by the clock, with when.
+    pub(crate) fn seen_due(&self) -> impl Iterator<Item = (PaneId, Instant)> {
+        self.model.placements().into_iter().filter_map(|p| {
+            let s = self.slots.get(&p.pane).filter(|s| s.crashed.is_none())?;
+            Some((p.pane, s.pane.due()?))
+        })
     }
 
     /// Whether a client's frame is behind, and by what.

@@ -543,6 +543,8 @@ impl Session {
             self.orphans_due = None;
             qd_terminal::kill_orphans();
         }
+        let late: Vec<_> = self.seen_due().filter(|(_, t)| now >= *t).map(|(id, _)| id).collect();
+        late.into_iter().for_each(|id| self.touch(id));
         if self.toasts.expire(self.millis(now)) == qd_ui::Turnover::Gone {
             self.touch_all();
         }

@@ -20,7 +20,7 @@ mod ticks;
 use std::{
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use qd_core::{Now, Severity, Timestamp, Wake, publish::WakeGuard};
@@ -123,6 +123,8 @@ pub(crate) struct LogPane {
     /// The rows as they were last drawn, for the mouse and for `screen_text`.
     shown: Vec<(u16, Pos)>,
     text: Vec<String>,
+    /// When what is refreshed at a pace is to be refreshed next, where it is behind.
+    due: Option<Instant>,
     guard: WakeGuard,
 }
 
@@ -211,6 +213,7 @@ impl LogPane {
             hinted: &[],
             shown: Vec::new(),
             text: Vec::new(),
+            due: None,
             guard,
         };
         pane.load_marks();
@@ -304,6 +307,7 @@ impl Pane for LogPane {
         if !self.indexed {
             (self.left_at, self.indexed) = (known.lines, known.indexed);
         }
+        self.due = None;
         self.poll();
         self.retitle();
         self.paint(frame, area, look, focus)
@@ -427,6 +431,10 @@ impl Pane for LogPane {
         Mode::Nav
     }
 
+    fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     fn hints(&self) -> Vec<(String, String)> {
         keys::hints(self)
             .iter()
@@ -439,6 +447,11 @@ impl Pane for LogPane {
         out.push('\n');
         out
     }
+}
+
+/// The earlier of two moments.
+fn sooner(a: Option<Instant>, b: Instant) -> Option<Instant> {
+    Some(a.map_or(b, |a| a.min(b)))
 }
 
 /// A number with its thousands apart.

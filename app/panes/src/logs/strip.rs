@@ -8,7 +8,7 @@ use qd_logs_view::{Histogram, Job};
 use qd_tty::{Attrs, Cell, Key, KeyEvent, Mods, Rect, Size};
 use qd_ui::{Glyphs, Look, Role, fit};
 
-use super::{LogPane, Region, grouped, now, text::length};
+use super::{LogPane, Region, grouped, now, sooner, text::length};
 
 /// How often the strip is worked out again while logs grow.
 const PACE: Duration = Duration::from_millis(500);
@@ -26,6 +26,8 @@ struct Made {
     width: u16,
     lines: u64,
     rows: u64,
+    indexed: bool,
+    filtered: bool,
 }
 
 /// The strip.
@@ -166,12 +168,18 @@ impl LogPane {
             width,
             lines: s.lines,
             rows: s.rows,
+            indexed: s.indexed,
+            filtered: s.filtered,
         };
         let due = match &strip.made {
             None => true,
+            Some((old, _)) if *old == key => false,
             Some((old, at)) => {
-                let other = (old.within, old.width) != (key.within, key.width);
-                other || (*old != key && at.elapsed() >= PACE)
+                let late = at.elapsed() >= PACE;
+                if !late {
+                    self.due = sooner(self.due, *at + PACE);
+                }
+                late || (old.within, old.width) != (key.within, key.width)
             }
         };
         if !due {

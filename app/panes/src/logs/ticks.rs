@@ -12,7 +12,7 @@ use qd_core::{Severity, Wake};
 use qd_logs_view::{Anchor, Histogram, Job, Target, View};
 use qd_ui::Role;
 
-use super::LogPane;
+use super::{LogPane, sooner};
 
 /// How often errors are placed again while logs grow.
 const PACE: Duration = Duration::from_secs(1);
@@ -144,12 +144,14 @@ impl LogPane {
             self.ticks.exact = None;
             self.ticks.errors = found.ok().flatten().as_ref().map(striking_of).unwrap_or_default();
         }
-        let due = self
-            .ticks
-            .made
-            .is_none_or(|(rows, at)| rows != s.rows && at.elapsed() >= PACE);
-        if !due {
-            return;
+        if let Some((rows, at)) = self.ticks.made {
+            if rows == s.rows {
+                return;
+            }
+            if at.elapsed() < PACE {
+                self.due = sooner(self.due, at + PACE);
+                return;
+            }
         }
         if s.lines <= SMALL {
             self.ticks.exact = self.view.histogram_exact(None, STRETCHES).ok();
