@@ -35,7 +35,7 @@ async fn http_server_takes_lines_and_says_what_it_knows_of_the_request() {
             .header("x-many-a", "2")
     };
     let answer = post("/in/deep?q=a%20b")
-        .body("{\"n\":1}\n{\"n\":2}\n{\"n\":3}")
+        .body("{\"n\":1,\"X-One\":\"own\"}\n{\"n\":2}\n{\"n\":3}")
         .send()
         .await
         .unwrap();
@@ -63,10 +63,17 @@ async fn http_server_takes_lines_and_says_what_it_knows_of_the_request() {
     ] {
         assert_eq!(request.send().await.unwrap().status(), status);
     }
+    let answer = client().get(format!("http://{at}/ping")).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.text().await.unwrap().as_str()),
+        (200, "pong")
+    );
     let values = source.stop().await.values();
     let numbers: Vec<_> = values.iter().map(|v| field(v, "n").unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3, 4].map(Value::Integer));
-    let first = &values[0];
+    // A header does not take the place of the event's own field.
+    assert_eq!(field(&values[0], "X-One"), Some(Value::from("own")));
+    let first = &values[1];
     for (name, wanted) in [
         ("path", "/in/deep"),
         ("X-One", "1"),
@@ -335,13 +342,29 @@ async fn otlp_comes_by_http_and_grpc() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
+    assert_eq!(answer.bytes().await.unwrap(), "");
+    // The same in JSON, and what is answered in it.
+    let text = json!({"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+        "scopeLogs": [{"scope": {"name": "lib"}, "logRecords": [{"body": {"stringValue": "hello"},
+        "timeUnixNano": "1000000001", "severityNumber": 9, "severityText": "INFO", "traceId": "AB".repeat(16),
+        "attributes": [{"key": "k", "value": {"stringValue": "v"}}]}]}]}]});
+    let json = "application/json; charset=utf-8";
+    let answer = post("/v1/logs", json).body(text.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    assert_eq!(answer.text().await.unwrap(), "{}");
+    let answer = post("/v1/traces", json)
+        .body("{\"resourceSpans\": 1}")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 400);
     assert_eq!(
-        post("/v1/logs", "application/json")
-            .body("{}")
-            .send()
-            .await
-            .unwrap()
-            .status(),
+        serde_json::from_str::<serde_json::Value>(&answer.text().await.unwrap()).unwrap(),
+        json!({"code": 2, "message": "the message can't be read: `resourceSpans`: expected a list, found the number 1"})
+    );
+    assert_eq!(
+        post("/v1/logs", "text/plain").body("{}").send().await.unwrap().status(),
         415
     );
     assert_eq!(
@@ -384,8 +407,12 @@ async fn otlp_comes_by_http_and_grpc() {
     assert_eq!(answer.bytes().await.unwrap(), [0u8; 5].as_slice());
     let out = source.stop().await;
     let values = out.values();
-    assert_eq!(values.len(), 1);
+    assert_eq!(values.len(), 2);
+    let mut other = serde_json::to_value(&values[1]).unwrap();
     let value = serde_json::to_value(&values[0]).unwrap();
+    // The record says no time of observation, so it is when it came.
+    other["observed_timestamp"] = value["observed_timestamp"].clone();
+    assert_eq!(other, value);
     assert_eq!(value["message"], "hello");
     assert_eq!(value["resources"]["service.name"], "shop");
     assert_eq!(value["scope"]["name"], "lib");
@@ -403,5 +430,5 @@ async fn otlp_comes_by_http_and_grpc() {
     assert_eq!(got[0].tags["resource.service.name"], TagValue::One("shop".to_owned()));
     assert_eq!(got[0].tags["scope.name"], TagValue::One("lib".to_owned()));
     let ports: Vec<_> = out.batches.lock().iter().map(|(p, _)| *p).collect();
-    assert_eq!(ports, [0, 1]);
+    assert_eq!(ports, [0, 0, 1]);
 }

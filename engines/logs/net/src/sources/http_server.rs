@@ -21,7 +21,7 @@ use qd_logs_model::{
 use serde::Deserialize;
 use vrl::path::OwnedValuePath;
 
-use super::{Entrance, OptionalPath, if_absent, legacy_namespace, stamp};
+use super::{Entrance, OptionalPath, add_headers, if_absent, legacy_namespace, matches, stamp};
 use crate::{
     http::Auth,
     server::{
@@ -218,9 +218,14 @@ impl Source for HttpServer {
             let taker = Arc::new(self.taker);
             let handler = move |request: Request<Incoming>, peer| -> BoxFuture<'static, Response<Body>> {
                 let (entrance, taker) = (entrance.clone(), taker.clone());
+                // Where nothing else is at the path, load balancers may ask here, as with Vector.
+                let ping = request.method() == Method::GET && request.uri().path() == "/ping";
                 Box::pin(async move {
                     match taker.take(request, peer, &entrance).await {
                         Ok(status) => text(status, ""),
+                        Err(Unreadable(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, _)) if ping => {
+                            text(StatusCode::OK, "pong")
+                        }
                         Err(Unreadable(status, why)) => {
                             let body = serde_json::json!({"code": status.as_u16(), "message": why});
                             let mut response = text(status, body.to_string());
@@ -331,23 +336,7 @@ impl Taker {
         if let Some(key) = &self.config.host_key.0 {
             event.value.insert(key, Value::from(peer.ip().to_string()));
         }
-        for pattern in &self.config.headers {
-            match pattern.contains('*') {
-                true => {
-                    for (name, value) in headers {
-                        if matches(&pattern.to_ascii_lowercase(), name.as_str()) {
-                            set(&mut event.value, name.as_str(), bytes(value.as_bytes()));
-                        }
-                    }
-                }
-                false => {
-                    let value = headers
-                        .get(pattern.as_str())
-                        .map_or(Value::Null, |v| bytes(v.as_bytes()));
-                    set(&mut event.value, pattern, value);
-                }
-            }
-        }
+        add_headers(&mut event.value, &self.config.headers, headers);
         for pattern in &self.config.query_parameters {
             match pattern.contains('*') {
                 true => {
@@ -365,10 +354,6 @@ impl Taker {
     }
 }
 
-fn bytes(b: &[u8]) -> Value {
-    Value::Bytes(bytes::Bytes::copy_from_slice(b))
-}
-
 fn set(value: &mut Value, name: &str, new: Value) {
     value.insert(&OwnedValuePath::single_field(name), new);
 }
@@ -378,26 +363,6 @@ fn below(path: &str, base: &str) -> bool {
     let base = base.trim_end_matches('/');
     path.strip_prefix(base)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether a name matches a pattern with `*` for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let parts: Vec<_> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        let Some((_, after)) = rest.split_once(part) else {
-            return false;
-        };
-        rest = after;
-    }
-    rest.ends_with(last)
 }
 
 /// The pairs of a query, with `%` escapes and `+` undone.

@@ -7,6 +7,7 @@ mod vector;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use ::http::{HeaderMap, HeaderValue};
 use chrono::{DateTime, Utc};
 use qd_logs_config::{ConfigError, Node, carry};
 use qd_logs_model::{
@@ -96,6 +97,51 @@ fn if_absent(value: &mut Value, path: Option<&OwnedValuePath>, new: impl FnOnce(
     {
         value.insert(path, new());
     }
+}
+
+/// Adds the headers of a request that are asked for, by name or by a pattern with `*`, where the event has no such field.
+/// A named header that the request does not have is null.
+fn add_headers(value: &mut Value, wanted: &[String], headers: &HeaderMap) {
+    let mut add = |name: &str, header: Option<&HeaderValue>| {
+        let path = OwnedValuePath::single_field(name);
+        if_absent(value, Some(&path), || {
+            header.map_or(Value::Null, |h| {
+                Value::Bytes(bytes::Bytes::copy_from_slice(h.as_bytes()))
+            })
+        });
+    };
+    for pattern in wanted {
+        match pattern.contains('*') {
+            true => {
+                let pattern = pattern.to_ascii_lowercase();
+                // The first value of a header that comes more than once, as with a name.
+                for name in headers.keys().filter(|n| matches(&pattern, n.as_str())) {
+                    add(name.as_str(), headers.get(name));
+                }
+            }
+            false => add(pattern, headers.get(pattern.as_str())),
+        }
+    }
+}
+
+/// Whether a name matches a pattern with `*` for any characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<_> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        let Some((_, after)) = rest.split_once(part) else {
+            return false;
+        };
+        rest = after;
+    }
+    rest.ends_with(last)
 }
 
 /// Adds what every source adds to an event: its type, and the time of reading if the event has no time.

@@ -139,17 +139,18 @@ fn histogram(p: &HistogramDataPoint) -> MetricValue {
     }
 }
 
-/// Bucket `i` of the positive side holds values up to `base^(i+1)`, of the negative side up to `-base^i`.
+/// Bucket `i` of the positive side holds values up to `base^(i+1)`, of the negative side up to `-base^i`; in the order in
+/// which they come, as with Vector.
 fn exponential(p: &ExponentialHistogramDataPoint) -> MetricValue {
-    let base = 2f64.powf(2f64.powi(-p.scale));
+    let base = 2f64.powf(2f64.powi(p.scale.saturating_neg()));
     let mut buckets = Vec::new();
     let indices =
         |offset: i32, n: usize| (0..n).map(move |i| offset.saturating_add(i32::try_from(i).unwrap_or(i32::MAX)));
     if let Some(b) = &p.negative {
-        let all: Vec<_> = indices(b.offset, b.bucket_counts.len()).zip(&b.bucket_counts).collect();
-        buckets.extend(all.into_iter().rev().filter(|(_, n)| **n > 0).map(|(i, n)| Bucket {
+        let all = indices(b.offset, b.bucket_counts.len()).zip(&b.bucket_counts);
+        buckets.extend(all.map(|(i, count)| Bucket {
             upper_limit: -base.powi(i),
-            count: *n,
+            count: *count,
         }));
     }
     if p.zero_count > 0 {
@@ -160,9 +161,9 @@ fn exponential(p: &ExponentialHistogramDataPoint) -> MetricValue {
     }
     if let Some(b) = &p.positive {
         let all = indices(b.offset, b.bucket_counts.len()).zip(&b.bucket_counts);
-        buckets.extend(all.filter(|(_, n)| **n > 0).map(|(i, n)| Bucket {
+        buckets.extend(all.map(|(i, count)| Bucket {
             upper_limit: base.powi(i.saturating_add(1)),
-            count: *n,
+            count: *count,
         }));
     }
     MetricValue::AggregatedHistogram {

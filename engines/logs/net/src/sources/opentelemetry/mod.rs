@@ -1,7 +1,9 @@
-//! The `opentelemetry` source: OTLP by gRPC and by HTTP with protobuf. Its outputs are `logs`, `metrics` and `traces`.
+//! The `opentelemetry` source: OTLP by gRPC, and by HTTP with protobuf or JSON. Its outputs are `logs`, `metrics` and
+//! `traces`.
 //!
-//! JSON over HTTP is answered with 415.
+//! Vector answers JSON with an error; here it is taken.
 
+mod json;
 mod logs;
 mod metrics;
 mod traces;
@@ -23,13 +25,12 @@ use qd_logs_config::{
 };
 use qd_logs_model::{
     Batch, BoxFuture, BuildError, ComponentError, Context, EventKind, LogSchema, OutputPort, Resource, Shutdown,
-    Source, SourceConfig, SourceOut, Value,
+    Source, SourceConfig, SourceOut,
 };
 use serde::Deserialize;
-use vrl::path::OwnedValuePath;
 
 use super::{
-    Entrance, legacy_namespace,
+    Entrance, add_headers, legacy_namespace,
     vector::{batches, metric_batches},
 };
 use crate::{
@@ -154,12 +155,7 @@ impl Source for Otlp {
             };
             let http = move |request: Request<Incoming>, _peer| -> BoxFuture<'static, Response<Body>> {
                 let taker = taker.clone();
-                Box::pin(async move {
-                    match taker.post(request).await {
-                        Ok(response) => response,
-                        Err(Unreadable(status, why)) => text(status, why),
-                    }
-                })
+                Box::pin(async move { taker.post(request).await })
             };
             tokio::join!(
                 self.grpc.serve(Arc::new(grpc), shutdown.clone()),
@@ -175,21 +171,21 @@ impl Taker {
         let headers = HeaderMap::new();
         match request.uri().path() {
             "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => {
-                let done = match grpc::receive(request).await {
+                let done = match self.receive(request).await {
                     Ok(message) => self.logs(message, &headers).await,
                     Err(e) => Err(e),
                 };
                 grpc::respond(done)
             }
             "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
-                let done = match grpc::receive(request).await {
+                let done = match self.receive(request).await {
                     Ok(message) => self.metrics(message).await,
                     Err(e) => Err(e),
                 };
                 grpc::respond(done)
             }
             "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
-                let done = match grpc::receive(request).await {
+                let done = match self.receive(request).await {
                     Ok(message) => self.traces(message).await,
                     Err(e) => Err(e),
                 };
@@ -199,9 +195,34 @@ impl Taker {
         }
     }
 
-    async fn post(&self, request: Request<Incoming>) -> Result<Response<Body>, Unreadable> {
+    async fn receive<T: Message + Default>(&self, request: Request<Incoming>) -> Result<T, Status> {
+        let message: T = grpc::receive(request).await?;
+        self.entrance.received(message.encoded_len());
+        Ok(message)
+    }
+
+    async fn post(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().trim_end_matches('/').to_owned();
-        if !matches!(path.as_str(), "/v1/logs" | "/v1/metrics" | "/v1/traces") {
+        let kind = request.headers().get("content-type");
+        // An answer is written as the request was; one that cannot be told gets protobuf.
+        let format = kind.and_then(|v| Format::of(v.as_bytes()));
+        let answer = match self.signal(&path, format, request).await {
+            Ok(message) => (StatusCode::OK, message),
+            Err(Unreadable(status, why)) => (status, format.unwrap_or(Format::Protobuf).failure(why)),
+        };
+        let mut response = text(answer.0, answer.1);
+        let kind = HeaderValue::from_static(format.unwrap_or(Format::Protobuf).content_type());
+        response.headers_mut().insert("content-type", kind);
+        response
+    }
+
+    async fn signal(
+        &self,
+        path: &str,
+        format: Option<Format>,
+        request: Request<Incoming>,
+    ) -> Result<Vec<u8>, Unreadable> {
+        if !matches!(path, "/v1/logs" | "/v1/metrics" | "/v1/traces") {
             return Err(Unreadable(StatusCode::NOT_FOUND, "no such signal".to_owned()));
         }
         if request.method() != Method::POST {
@@ -210,33 +231,32 @@ impl Taker {
                 "only POST is taken".to_owned(),
             ));
         }
-        let (parts, incoming) = request.into_parts();
-        let kind = parts
-            .headers
-            .get("content-type")
-            .map(|v| v.as_bytes().to_ascii_lowercase());
-        if !kind.is_some_and(|k| k.starts_with(b"application/x-protobuf")) {
+        let Some(format) = format else {
             return Err(Unreadable(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "only application/x-protobuf is taken".to_owned(),
+                "only application/x-protobuf and application/json are taken".to_owned(),
             ));
-        }
-        let body = body::decoded(&parts.headers, body::read(incoming).await?)?;
-        let done = match path.as_str() {
-            "/v1/logs" => self
-                .logs(decode(&body)?, &parts.headers)
-                .await
-                .map(|m| m.encode_to_vec()),
-            "/v1/metrics" => self.metrics(decode(&body)?).await.map(|m| m.encode_to_vec()),
-            _ => self.traces(decode(&body)?).await.map(|m| m.encode_to_vec()),
+        };
+        let (parts, incoming) = request.into_parts();
+        let body = body::read(incoming).await?;
+        self.entrance.received(body.len());
+        let body = body::decoded(&parts.headers, body)?;
+        let done = match path {
+            "/v1/logs" => {
+                let message = format.decode(&body, json::logs)?;
+                self.logs(message, &parts.headers).await.map(|m| format.encode(&m))
+            }
+            "/v1/metrics" => {
+                let message = format.decode(&body, json::metrics)?;
+                self.metrics(message).await.map(|m| format.encode(&m))
+            }
+            _ => {
+                let message = format.decode(&body, json::traces)?;
+                self.traces(message).await.map(|m| format.encode(&m))
+            }
         };
         match done {
-            Ok(message) => {
-                let mut response = text(StatusCode::OK, message);
-                let kind = HeaderValue::from_static("application/x-protobuf");
-                response.headers_mut().insert("content-type", kind);
-                Ok(response)
-            }
+            Ok(message) => Ok(message),
             // 503 asks the sender to come again (OTLP/HTTP, "retryable response codes").
             Err(Status { code: 15, message }) => Err(Unreadable(StatusCode::BAD_REQUEST, message)),
             Err(Status { message, .. }) => Err(Unreadable(StatusCode::SERVICE_UNAVAILABLE, message)),
@@ -248,16 +268,11 @@ impl Taker {
         message: ExportLogsServiceRequest,
         headers: &HeaderMap,
     ) -> Result<ExportLogsServiceResponse, Status> {
-        self.entrance.received(message.encoded_len());
         let mut events = logs::events(message.resource_logs, &self.schema);
-        for name in &self.headers {
-            let value = headers.get(name.as_str()).map(|v| Value::from(v.as_bytes()));
-            if headers.is_empty() {
-                break;
-            }
+        // Calls by gRPC have none that are asked for.
+        if !headers.is_empty() {
             for event in &mut events {
-                let path = OwnedValuePath::single_field(name.as_str());
-                event.value.insert(&path, value.clone().unwrap_or(Value::Null));
+                add_headers(&mut event.value, &self.headers, headers);
             }
         }
         self.push(batches(events, EventKind::Log, LOGS)).await?;
@@ -265,14 +280,12 @@ impl Taker {
     }
 
     async fn metrics(&self, message: ExportMetricsServiceRequest) -> Result<ExportMetricsServiceResponse, Status> {
-        self.entrance.received(message.encoded_len());
         let metrics = metrics::metrics(message.resource_metrics);
         self.push(metric_batches(metrics, METRICS)).await?;
         Ok(ExportMetricsServiceResponse::default())
     }
 
     async fn traces(&self, message: ExportTraceServiceRequest) -> Result<ExportTraceServiceResponse, Status> {
-        self.entrance.received(message.encoded_len());
         let events = traces::events(message.resource_spans);
         self.push(batches(events, EventKind::Trace, TRACES)).await?;
         Ok(ExportTraceServiceResponse::default())
@@ -286,6 +299,70 @@ impl Taker {
     }
 }
 
-fn decode<T: Message + Default>(body: &[u8]) -> Result<T, Unreadable> {
-    T::decode(body).map_err(|e| Unreadable(StatusCode::BAD_REQUEST, format!("the message can't be read: {e}")))
+/// How a message is written in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Protobuf,
+    Json,
+}
+
+/// `google.rpc.Status`, what a request that failed is answered with.
+#[derive(Clone, PartialEq, Message)]
+struct Failure {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// `UNKNOWN`: OTLP does not ask for a code, the status of the answer tells it.
+const UNKNOWN: i32 = 2;
+
+impl Format {
+    /// By the value of `Content-Type`.
+    fn of(kind: &[u8]) -> Option<Format> {
+        let name = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        match name {
+            n if n.eq_ignore_ascii_case(b"application/x-protobuf") => Some(Format::Protobuf),
+            n if n.eq_ignore_ascii_case(b"application/json") => Some(Format::Json),
+            _ => None,
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::Protobuf => "application/x-protobuf",
+            Format::Json => "application/json",
+        }
+    }
+
+    fn decode<T: Message + Default>(
+        self,
+        body: &[u8],
+        json: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T, Unreadable> {
+        let read = match self {
+            Format::Protobuf => T::decode(body).map_err(|e| e.to_string()),
+            Format::Json => json(body),
+        };
+        read.map_err(|e| Unreadable(StatusCode::BAD_REQUEST, format!("the message can't be read: {e}")))
+    }
+
+    /// An answer's message, all of whose fields are at their defaults.
+    fn encode(self, message: &impl Message) -> Vec<u8> {
+        match self {
+            Format::Protobuf => message.encode_to_vec(),
+            Format::Json => b"{}".to_vec(),
+        }
+    }
+
+    fn failure(self, message: String) -> Vec<u8> {
+        let failure = Failure { code: UNKNOWN, message };
+        match self {
+            Format::Protobuf => failure.encode_to_vec(),
+            Format::Json => serde_json::json!({"code": failure.code, "message": failure.message})
+                .to_string()
+                .into_bytes(),
+        }
+    }
 }
