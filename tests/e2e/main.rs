@@ -22,6 +22,7 @@ mod lifecycle;
 mod logs;
 mod mirror;
 mod panes;
+mod pipeline;
 mod programs;
 mod robustness;
 mod screen;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use qd_core::{
-    RealClock, Schema, SourceId, Wake,
+    Overflow, RealClock, Schema, SourceId, Wake,
     publish::WakeGuard,
     supervise::{Context, Engine, EngineHandle, EngineState, Handle, Policy, Restart, Supervisor},
 };
@@ -20,8 +20,11 @@ use qd_ui::{Look, Role};
 
 use crate::{Cursor, Focus, Pane, PaneEvent, Refused};
 
+/// Records of an engine that wait for the channel of its pane.
+const ANNOUNCED: usize = 1024;
+
 /// Makes a pane of one kind.
-type Make = Box<dyn Fn(&Supervisor, Wake, &PaneSpec, Size) -> Result<Box<dyn Pane>, Refused>>;
+type Make = Box<dyn Fn(&Engines, Wake, &PaneSpec, Size) -> Result<Box<dyn Pane>, Refused>>;
 
 /// Which test-only kinds are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +39,32 @@ pub enum TestKinds {
 pub struct Factories {
     kinds: BTreeMap<&'static str, (&'static str, Make)>,
     wake: Wake,
-    engines: OnceLock<(tokio::runtime::Runtime, Supervisor)>,
+    engines: OnceLock<Engines>,
+}
+
+/// What the engines of a session run on.
+struct Engines {
+    runtime: tokio::runtime::Runtime,
+    supervisor: Supervisor,
+}
+
+impl Engines {
+    /// Lets pipelines of this process read what an engine says: under its pane's name, else under its kind.
+    fn announce(&self, handle: &dyn Handle, spec: &PaneSpec) {
+        #[cfg(feature = "logs")]
+        {
+            let name = spec.name.as_deref().unwrap_or_else(|| handle.kind());
+            let channel = qd_logs::pane::Hub::global().channel(name);
+            let mut records = handle.subscribe(ANNOUNCED, Overflow::DropOldest);
+            self.runtime.spawn(async move {
+                while let Some(r) = records.recv().await {
+                    channel.offer(r);
+                }
+            });
+        }
+        #[cfg(not(feature = "logs"))]
+        let _ = (handle, spec, &self.runtime);
+    }
 }
 
 impl Factories {
@@ -49,17 +77,28 @@ impl Factories {
             let make: Make =
                 Box::new(|_, wake, spec, size| Ok(Box::new(crate::logs::LogPane::open(wake, spec, size)?)));
             kinds.insert("logs", ("log files and streams, followed, filtered and searched", make));
+            let make: Make = Box::new(|engines, wake, spec, _| {
+                let pane = crate::pipeline::PipelinePane::open(&engines.supervisor, wake, spec)?;
+                engines.announce(pane.handle(), spec);
+                Ok(Box::new(pane))
+            });
+            kinds.insert(
+                "pipeline",
+                ("a log pipeline: its components, its wiring, the events in it", make),
+            );
         }
         if tests == TestKinds::Offered {
-            let make: Make = Box::new(|supervisor, wake, spec, size| {
+            let make: Make = Box::new(|engines, wake, spec, size| {
                 let source = SourceId::new(spec.name.as_deref().unwrap_or("test"));
                 let policy = Policy {
                     restart: Restart::Never,
                     ..Policy::default()
                 };
-                let handle = supervisor
+                let handle = engines
+                    .supervisor
                     .start::<TestEngine>(source, (), policy)
                     .map_err(|e| Refused(e.to_string()))?;
+                engines.announce(&handle, spec);
                 Ok(Box::new(TestPane::new(handle, wake, size)))
             });
             kinds.insert("test", ("counts, and crashes on p (engine) and d (drawing)", make));
@@ -96,11 +135,10 @@ impl Factories {
                 known.join(", ")
             )));
         };
-        let (_, supervisor) = self.engines()?;
-        make(supervisor, Arc::clone(&self.wake), spec, size)
+        make(self.engines()?, Arc::clone(&self.wake), spec, size)
     }
 
-    fn engines(&self) -> Result<&(tokio::runtime::Runtime, Supervisor), Refused> {
+    fn engines(&self) -> Result<&Engines, Refused> {
         if let Some(e) = self.engines.get() {
             return Ok(e);
         }
@@ -111,13 +149,13 @@ impl Factories {
             .build()
             .map_err(|e| Refused(format!("the engines' runtime could not be started: {e}")))?;
         let supervisor = Supervisor::new(runtime.handle().clone(), Arc::new(RealClock::new()));
-        Ok(self.engines.get_or_init(|| (runtime, supervisor)))
+        Ok(self.engines.get_or_init(|| Engines { runtime, supervisor }))
     }
 
     /// Ends every engine, each within `deadline`.
     pub fn shut_down(&self, deadline: Duration) {
-        if let Some((_, supervisor)) = self.engines.get() {
-            supervisor.shutdown_blocking(deadline);
+        if let Some(e) = self.engines.get() {
+            e.supervisor.shutdown_blocking(deadline);
         }
     }
 }

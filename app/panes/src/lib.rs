@@ -5,6 +5,8 @@ mod copy;
 mod engine;
 #[cfg(feature = "logs")]
 mod logs;
+#[cfg(feature = "logs")]
+mod pipeline;
 mod terminal;
 
 use std::{os::fd::BorrowedFd, path::PathBuf, time::Instant};

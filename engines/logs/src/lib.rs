@@ -8,6 +8,8 @@
 //! component, they come in a [`qd_logs_model::Catalog`].
 
 mod buffer;
+#[cfg(feature = "components")]
+pub mod engine;
 mod error;
 pub mod facade;
 mod graph;
@@ -25,6 +27,9 @@ pub use buffer::BufferError;
 pub use error::{Error, StopReport};
 pub use pipeline::{Changes, Options, Pipeline, Tap};
 pub use plan::{Common, Inputs, OutputId, Plan, SinkPlan, SourcePlan, TransformPlan, hostname, same};
+#[cfg(feature = "components")]
+pub use qd_logs_local::pane;
+pub use qd_logs_model::EventKind;
 pub use snapshot::{BufferFill, ComponentSnapshot, EdgeSnapshot, Kind, Snapshot, State};
 pub use tap::{TapRequest, Tapped};
 pub use unit::{TestResult, run_tests};
