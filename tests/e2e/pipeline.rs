@@ -79,6 +79,7 @@ fn events_are_counted_seen_and_filtered_and_nothing_in_them_is_obeyed() {
     t.send(" (");
     t.wait_text("is never closed");
     t.send("\x1b");
+    t.wait_gone("is never closed");
     t.send("\\");
     t.wait_text("one");
     let n = t.bytes();

@@ -23,7 +23,7 @@ use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::MissedTic
 use crate::{Changes, Error, Options, Pipeline, Plan, Snapshot, State, Tap, TapRequest, Tapped, facade::full_catalog};
 
 /// How often the snapshot of a pipeline with a pane is taken.
-const PACE: Duration = Duration::from_millis(500);
+const PACE: Duration = Duration::from_secs(1);
 /// How often the files of a configuration are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 
