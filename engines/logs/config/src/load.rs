@@ -93,6 +93,8 @@ pub struct LoadFailed {
     pub errors: Vec<ConfigError>,
     /// The files, for the places.
     pub files: Files,
+    /// What could be read all the same, for whoever knows more that may be wrong with it.
+    pub config: Box<Config>,
 }
 
 impl std::fmt::Display for LoadFailed {
@@ -491,6 +493,7 @@ impl<'a> Loader<'a> {
             Err(LoadFailed {
                 errors: seen,
                 files: self.files,
+                config: Box::new(config),
             })
         }
     }
