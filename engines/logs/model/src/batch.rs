@@ -297,6 +297,7 @@ pub fn value_size(value: &Value) -> usize {
     size_of::<Value>()
         + match value {
             Value::Bytes(b) => b.len(),
+            Value::String(s) => s.as_bytes().len(),
             Value::Object(o) => o.iter().map(|(k, v)| k.len() + 16 + value_size(v)).sum(),
             Value::Array(a) => a.iter().map(value_size).sum(),
             _ => 0,

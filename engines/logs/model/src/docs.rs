@@ -42,6 +42,17 @@ struct Doc {
     count: u32,
 }
 
+/// A field of a document as it lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldSpan<'a> {
+    /// `"key":value`, canonical.
+    pub text: &'a [u8],
+    /// Bytes of the key at the front, with its quotes.
+    pub key: u16,
+    /// What the value stands for.
+    pub kind: FieldKind,
+}
+
 /// The documents of a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Docs {
@@ -101,6 +112,16 @@ impl Docs {
     /// The top-level field of document `i` as a value.
     pub fn field(&self, i: usize, key: &str) -> Option<Value> {
         self.get(i, key).map(|(text, kind)| value::of(text, kind))
+    }
+
+    /// The fields of document `i` as they lie in memory, sorted by key; none beyond the end.
+    pub fn spans(&self, i: usize) -> impl ExactSizeIterator<Item = FieldSpan<'_>> {
+        let row = self.docs.get(i).map(|d| self.row(*d)).unwrap_or_default();
+        row.iter().map(|f| FieldSpan {
+            text: text_of(&self.block, &self.own, f),
+            key: f.key,
+            kind: f.kind,
+        })
     }
 
     /// Keeps the documents for which `keep` is true.
@@ -240,6 +261,29 @@ impl DocsBuilder {
     /// Starts a row without fields.
     pub fn clear(&mut self) {
         self.row.clear();
+    }
+
+    /// Adds a field to the end of the row, whose text lies in the block from byte `at` on, `len` bytes long, the first
+    /// `key` of them the key with its quotes: what [`Docs::spans`] gave, in that order.
+    ///
+    /// # Errors
+    /// [`Declined`] when the block does not hold such a text, or the key does not come after the one before it.
+    pub fn push(&mut self, at: u32, len: u32, key: u16, kind: FieldKind) -> Result<(), Declined> {
+        let field = Field { at, len, key, kind };
+        let block = &self.docs.block;
+        let end = at.checked_add(len).filter(|end| *end < OWN).ok_or(Declined)?;
+        let text = block.get(at as usize..end as usize).ok_or(Declined)?;
+        let (name, value) = text.split_at_checked(key as usize).ok_or(Declined)?;
+        let quoted = matches!(name, [b'"', .., b'"']);
+        let sorted = self
+            .row
+            .last()
+            .is_none_or(|f| key_of(text_of(block, &self.docs.own, f), f) < key_of(text, &field));
+        if !quoted || !sorted || value.len() < 2 || value.first() != Some(&b':') {
+            return Err(Declined);
+        }
+        self.row.push(field);
+        Ok(())
     }
 
     /// Puts the row aside, to start others from it.

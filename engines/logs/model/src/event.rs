@@ -63,6 +63,13 @@ impl Metadata {
         self.0.as_ref()?.secrets.get(name).map(String::as_str)
     }
 
+    /// All secrets, with their names, sorted by these.
+    pub fn secrets(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        let all = self.0.as_ref().map_or(&NONE, |f| &f.secrets);
+        all.iter().map(|(name, secret)| (name.as_str(), secret.as_str()))
+    }
+
     /// Keeps a secret.
     pub fn set_secret(&mut self, name: impl Into<String>, secret: impl Into<String>) {
         self.0

@@ -12,6 +12,7 @@
 pub mod batch;
 pub mod catalog;
 pub mod component;
+pub mod dead;
 pub mod docs;
 pub mod event;
 pub mod finalize;
@@ -25,7 +26,8 @@ pub use component::{
     OutputPort, ProxySettings, Resource, Shutdown, Sink, SinkConfig, SinkInput, Source, SourceConfig, SourceOut,
     Transform, TransformConfig, TransformOut,
 };
-pub use docs::{Declined, Docs, DocsBuilder, FieldKind, Row};
+pub use dead::DeadLetters;
+pub use docs::{Declined, Docs, DocsBuilder, FieldKind, FieldSpan, Row};
 pub use event::{LogEvent, Metadata, Value};
 pub use finalize::{Delivery, Finalizers, Token};
 pub use metric::{Bucket, Metric, MetricBatch, MetricKind, MetricValue, Quantile, Sample, Statistic, TagValue, Tags};

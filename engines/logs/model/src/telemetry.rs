@@ -113,6 +113,7 @@ struct Registry {
     counters: Mutex<BTreeMap<Name, Counter>>,
     gauges: Mutex<BTreeMap<Name, Gauge>>,
     histograms: Mutex<BTreeMap<Name, Histogram>>,
+    troubles: Mutex<BTreeMap<String, String>>,
 }
 
 /// A component's view on the pipeline's registry: what it asks for carries its labels.
@@ -177,6 +178,28 @@ impl Telemetry {
             .add(count);
     }
 
+    /// Says what keeps the component from its work at present, in one sentence (a disk that is full); `None` when nothing
+    /// does any more. Without the label `component_id` nobody is meant, and nothing happens.
+    pub fn trouble(&self, what: Option<String>) {
+        let Some(id) = self.labels.get("component_id") else {
+            return;
+        };
+        let mut all = self.registry.troubles.lock();
+        match what {
+            Some(what) => {
+                all.insert(id.clone(), what);
+            }
+            None => {
+                all.remove(id);
+            }
+        }
+    }
+
+    /// What keeps components from their work at present, by their ids.
+    pub fn troubles(&self) -> BTreeMap<String, String> {
+        self.registry.troubles.lock().clone()
+    }
+
     /// Every value, by name and labels.
     pub fn read(&self) -> Vec<(&'static str, Labels, Reading)> {
         let r = &self.registry;
@@ -199,6 +222,7 @@ impl Telemetry {
         self.registry.counters.lock().retain(|(_, l), _| !of_it(l));
         self.registry.gauges.lock().retain(|(_, l), _| !of_it(l));
         self.registry.histograms.lock().retain(|(_, l), _| !of_it(l));
+        self.registry.troubles.lock().remove(component_id);
     }
 }
 

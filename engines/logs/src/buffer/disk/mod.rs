@@ -2,13 +2,15 @@
 //!
 //! A batch is delivered, as far as its source is concerned, when it has been written to the segment file (the machine's
 //! page cache). It survives the end of this process at once, and the end of the machine's power when the file was synced:
-//! every [`SYNC_EVERY`], at the change to a new segment, and at the close. What the sink has finished is written down at
-//! the same times, so after a kill up to that much is sent again.
+//! every [`SYNC_EVERY`], at the change to a new segment, and at the close. What the sink has finished is written down as it
+//! finishes it, and synced at the same times: after a kill only what the sink had in its hands is sent again, after a loss
+//! of power also what it finished in the last [`SYNC_EVERY`].
 //!
 //! A disk that is full or broken lets the sender wait and try again, and says so; nothing panics and nothing is lost. A
 //! bad tail of the last segment, as a crash leaves it, is cut off at the start; damage elsewhere is skipped to the next
 //! whole record and counted (`buffer_errors_total`, `buffer_discarded_events_total`).
 
+mod place;
 mod record;
 mod store;
 #[cfg(test)]
@@ -22,7 +24,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -33,18 +35,23 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use self::store::{Appended, Place, Read, Store};
+use self::{
+    place::{Place, PlaceFile},
+    store::{Appended, Read, Store},
+};
 use super::{
     BufferError, Offer, StageStats,
     encode::{self, CodeError},
 };
 
-/// How often what was written is synced to the disk, and what was finished is written down.
+/// How often what was written and what was finished is synced to the disk.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(500);
 /// Bytes of a segment, at the most (unless one batch is larger).
 const SEGMENT: u64 = 128 * 1024 * 1024;
 /// The first and the longest wait before a failed write is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How often it is said that a write still fails.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// The folder of a sink's buffer. Ids may hold anything; a folder's name here is letters, digits, `_`, `-` and `%XX`.
 pub(super) fn folder(data_dir: &Path, id: &str) -> PathBuf {
@@ -73,6 +80,7 @@ struct Acks {
 struct Shared {
     store: Mutex<Store>,
     acks: Mutex<Acks>,
+    place: Arc<PlaceFile>,
     /// Events in it that are not finished.
     events: AtomicU64,
     bytes: AtomicU64,
@@ -82,6 +90,18 @@ struct Shared {
     writable: Notify,
     stats: StageStats,
     log: InternalLog,
+    failing: Mutex<Failing>,
+}
+
+/// What is known, and was said, of writes that fail.
+#[derive(Debug, Default)]
+struct Failing {
+    /// Whether the last one did.
+    now: bool,
+    /// Whether that was said.
+    told: bool,
+    /// When it was said last. A disk that is nearly full fails again and again.
+    said: Option<Instant>,
 }
 
 /// What a write came to.
@@ -140,7 +160,7 @@ impl Shared {
         let synced = file.map_or(Ok(()), |f| f.sync_data());
         let mut store = self.store.lock();
         self.apply_acks(&mut store);
-        let freed = store.reclaim();
+        let freed = store.tidy();
         let saved = store.save_place();
         self.bytes.store(store.size(), Ordering::Relaxed);
         drop(store);
@@ -181,9 +201,13 @@ impl Shared {
             acks.done = Some(place);
             finished += events;
         }
-        let room = acks.waiting.is_empty() || acks.done.map(|p| p.segment) != before;
+        let done = acks.done;
+        let room = acks.waiting.is_empty() || done.map(|p| p.segment) != before;
         drop(acks);
         if finished > 0 {
+            if let Some(place) = done {
+                let _is_tried_again_with_the_next_sync = self.place.save(place);
+            }
             let left = self.less(finished);
             self.stats.filled(left, self.bytes.load(Ordering::Relaxed));
             if room {
@@ -248,6 +272,7 @@ pub(super) fn open(
     }
     let shared = Arc::new(Shared {
         bytes: AtomicU64::new(store.size()),
+        place: store.place(),
         store: Mutex::new(store),
         acks: Mutex::default(),
         events: AtomicU64::new(found.events),
@@ -257,6 +282,7 @@ pub(super) fn open(
         writable: Notify::new(),
         stats,
         log,
+        failing: Mutex::default(),
     });
     let weak = Arc::downgrade(&shared);
     tokio::spawn(async move {
@@ -308,11 +334,28 @@ impl DiskIn {
 
     fn complain(&self, error: &io::Error) {
         self.0.stats.telemetry.error("io_failed", "sending");
-        self.0.log.say(
-            Severity::Error,
-            format!("the disk buffer could not be written ({error}); the pipeline waits and tries again"),
-            Vec::new(),
-        );
+        let what = format!("the disk buffer could not be written ({error}); the pipeline waits and tries again");
+        let mut failing = self.0.failing.lock();
+        if !std::mem::replace(&mut failing.now, true) {
+            self.0.stats.telemetry.trouble(Some(what.clone()));
+        }
+        if failing.said.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            failing.said = Some(Instant::now());
+            failing.told = true;
+            self.0.log.say(Severity::Error, what, Vec::new());
+        }
+    }
+
+    /// A write went well: what was said of failures holds no more.
+    fn well(&self) {
+        let mut failing = self.0.failing.lock();
+        if std::mem::take(&mut failing.now) {
+            self.0.stats.telemetry.trouble(None);
+            if std::mem::take(&mut failing.told) {
+                let message = "the disk buffer is written again";
+                self.0.log.say(Severity::Info, message, Vec::new());
+            }
+        }
     }
 
     /// Writes a batch if there is room now. A disk that fails has no room.
@@ -321,7 +364,11 @@ impl DiskIn {
             return Offer::Gone(batch);
         }
         match self.write(batch, None).await {
-            None | Some(Written::Yes) => Offer::Taken,
+            None => Offer::Taken,
+            Some(Written::Yes) => {
+                self.well();
+                Offer::Taken
+            }
             Some(Written::Full(batch, _)) => Offer::Left(batch),
             Some(Written::Failed(batch, _, e)) => {
                 self.complain(&e);
@@ -345,7 +392,8 @@ impl DiskIn {
                 return;
             }
             match self.write(batch, encoded).await {
-                None | Some(Written::Yes) => return,
+                None => return,
+                Some(Written::Yes) => return self.well(),
                 Some(Written::Full(b, body)) => {
                     (batch, encoded) = (b, Some(body));
                     notified.await;

@@ -14,24 +14,15 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     super::BufferError,
+    place::{Place, PlaceFile},
     record::{self, FRONT, Head},
 };
 
 /// The file that holds the lock against a second instance.
 const LOCK: &str = "lock";
-/// The file that holds the place up to which all is acknowledged.
-const PLACE: &str = "acked";
-
-/// A place between two records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Place {
-    /// The segment.
-    pub(super) segment: u64,
-    /// The byte in it.
-    pub(super) at: u64,
-    /// The number of the first event behind it.
-    pub(super) seq: u64,
-}
+/// Bytes of a segment in which all is acknowledged and which is not followed by another, before its room is given back
+/// though nobody asks for it.
+const IDLE: u64 = 1024 * 1024;
 
 #[derive(Debug)]
 struct Segment {
@@ -82,7 +73,7 @@ pub(super) struct Store {
     next_seq: u64,
     read: Place,
     acked: Place,
-    saved: Place,
+    place: Arc<PlaceFile>,
     dirty: bool,
     /// Whether `read.seq` is the number of the next event, or only not known yet.
     seq_known: bool,
@@ -134,54 +125,72 @@ impl Store {
             }
         }
         ids.sort_unstable();
-        // The first segment of all begins with event 0.
-        let saved_place_known = dir.join(PLACE).exists() || ids.first().is_none_or(|id| *id == 0);
+        let (place, saved) = PlaceFile::open(dir).map_err(failed("cannot open the acknowledged place in", dir))?;
         let mut store = Store {
             dir: dir.to_owned(),
             max_size,
             segment_size,
             segments: VecDeque::new(),
-            next_seq: 0,
+            next_seq: saved.map_or(0, |p| p.seq),
             read: Place::default(),
             acked: Place::default(),
-            saved: Place::default(),
+            place: Arc::new(place),
             dirty: false,
-            seq_known: saved_place_known,
+            seq_known: false,
             _lock: lock,
         };
         let mut found = Found::default();
-        let saved = store.load_place();
         let last = ids.last().copied();
         for id in ids {
             store.adopt(id, Some(id) == last, saved, &mut found)?;
         }
-        let first = store.segments.front().map(|s| s.id);
-        store.acked = match (saved, first) {
-            (Some(place), Some(first)) if place.segment >= first => place,
-            (_, Some(first)) => Place {
-                segment: first,
-                at: FRONT,
-                seq: 0,
-            },
-            (_, None) => Place::default(),
-        };
-        store.next_seq = store.next_seq.max(saved.map_or(0, |p| p.seq));
-        store.read = store.acked;
-        store.saved = store.acked;
-        if store.segments.is_empty() {
+        // Ids never come again: a new segment is never taken for one in which all was acknowledged.
+        if store
+            .segments
+            .back()
+            .is_none_or(|s| saved.is_some_and(|p| p.segment > s.id))
+        {
             store
                 .grow(saved.map_or(0, |p| p.segment + 1))
                 .map_err(failed("cannot create a segment in", dir))?;
-            let segment = store.segments.back().map_or(0, |s| s.id);
-            store.acked = Place {
-                segment,
-                at: FRONT,
-                seq: store.next_seq,
-            };
-            store.read = store.acked;
         }
+        let first = store.segments.front().map_or(0, |s| s.id);
+        let begin = |segment: u64| Place {
+            segment,
+            at: FRONT,
+            seq: store.next_seq,
+        };
+        (store.acked, store.seq_known) = match saved {
+            Some(place) => match store.segments.iter().find(|s| s.id >= place.segment) {
+                Some(s) if s.id == place.segment => {
+                    // The file can be shorter after a loss of power, and what is written next lies behind its end.
+                    let at = place.at.min(s.len);
+                    (Place { at, ..place }, at == place.at)
+                }
+                Some(s) => (
+                    Place {
+                        seq: place.seq,
+                        ..begin(s.id)
+                    },
+                    true,
+                ),
+                None => (begin(first), false),
+            },
+            // The first segment of all begins with event 0.
+            None => (Place { seq: 0, ..begin(first) }, first == 0),
+        };
+        store.read = store.acked;
+        store
+            .place
+            .reset(store.acked)
+            .map_err(failed("cannot write the acknowledged place in", dir))?;
         store.reclaim();
         Ok((store, found))
+    }
+
+    /// The file of the acknowledged place.
+    pub(super) fn place(&self) -> Arc<PlaceFile> {
+        self.place.clone()
     }
 
     /// Takes a segment that is there: counts what waits in it, and cuts a bad tail off the last one.
@@ -199,14 +208,15 @@ impl Store {
             fs::remove_file(&path).map_err(failed("cannot remove", &path))?;
             return Ok(());
         }
+        // What is acknowledged is not looked at: a segment of 128 MiB would be read for nothing.
         let from = match acked {
-            Some(p) if p.segment == id => p.at,
+            Some(p) if p.segment == id => p.at.clamp(FRONT.min(end), end),
             Some(p) if p.segment > id => end,
             _ => FRONT,
         };
         let read = |e| failed("cannot read", &path)(e);
-        let mut at = FRONT;
-        let mut good = FRONT;
+        let mut at = from;
+        let mut good = from;
         while at < end {
             let head = match record::head_at(&file, at, end).map_err(read)? {
                 // The tail is what a crash tears: there the body is checked too.
@@ -217,9 +227,7 @@ impl Store {
             at = place + head.record_len();
             good = at;
             self.next_seq = self.next_seq.max(head.seq + u64::from(head.events));
-            if place >= from {
-                found.events += u64::from(head.events);
-            }
+            found.events += u64::from(head.events);
         }
         let len = if last {
             if good < end {
@@ -238,36 +246,10 @@ impl Store {
         Ok(())
     }
 
-    fn load_place(&self) -> Option<Place> {
-        let b = fs::read(self.dir.join(PLACE)).ok()?;
-        let u64_at = |i: usize| -> Option<u64> { Some(u64::from_le_bytes(b.get(i..i + 8)?.try_into().ok()?)) };
-        let crc = u32::from_le_bytes(b.get(36..40)?.try_into().ok()?);
-        (b.get(0..8)? == record::MAGIC && b.len() == 40 && crc == crc32c::crc32c(b.get(0..36)?)).then_some(Place {
-            segment: u64_at(12)?,
-            at: u64_at(20)?,
-            seq: u64_at(28)?,
-        })
-    }
-
-    /// Writes down up to where all is acknowledged, if that has changed; by a new file in place of the old one.
-    pub(super) fn save_place(&mut self) -> io::Result<()> {
-        if self.saved == self.acked {
-            return Ok(());
-        }
-        let mut b = Vec::with_capacity(40);
-        b.extend(record::MAGIC);
-        b.extend(record::VERSION.to_le_bytes());
-        b.extend(self.acked.segment.to_le_bytes());
-        b.extend(self.acked.at.to_le_bytes());
-        b.extend(self.acked.seq.to_le_bytes());
-        b.extend(crc32c::crc32c(&b).to_le_bytes());
-        let (new, path) = (self.dir.join("acked.new"), self.dir.join(PLACE));
-        let file = File::create(&new)?;
-        file.write_all_at(&b, 0)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        self.saved = self.acked;
-        Ok(())
+    /// Writes down up to where all is acknowledged, and has the disk keep it.
+    pub(super) fn save_place(&self) -> io::Result<()> {
+        self.place.save(self.acked)?;
+        self.place.sync()
     }
 
     /// The file that has data the disk may not have yet, if any; the caller syncs it without holding the store.
@@ -330,19 +312,16 @@ impl Store {
             self.reclaim();
             if self.size() + record > self.max_size {
                 // All that is there may be acknowledged and still be in the way: then it begins anew.
-                let last = self.segments.back().map_or((0, 0), |s| (s.id, s.len));
-                let idle = self.acked.segment == last.0 && self.acked.at >= last.1 && last.1 > FRONT;
-                if !idle || FRONT + record > self.max_size {
+                if FRONT + record > self.max_size || self.recycle(FRONT)? == 0 {
                     return Ok(Appended::Full);
                 }
-                self.grow(last.0 + 1)?;
-                self.skip_acked();
-                self.reclaim();
             }
         }
         let (id, at) = self.segments.back().map_or((0, FRONT), |s| (s.id, s.len));
-        if at > FRONT && at + record > self.segment_size {
-            self.grow(id + 1)?;
+        if at > FRONT && at + record > self.segment_size && self.recycle(FRONT)? == 0 {
+            if let Err(e) = self.grow(id + 1) {
+                return self.make_room(e);
+            }
             self.skip_acked();
         }
         let Some(segment) = self.segments.back_mut() else {
@@ -355,12 +334,47 @@ impl Store {
             .and_then(|()| segment.file.write_all_at(body, at + record::HEAD));
         if let Err(e) = written {
             let _a_bad_tail_is_cut_at_the_next_start = segment.file.set_len(at);
-            return Err(e);
+            return self.make_room(e);
         }
         segment.len += record;
         self.next_seq += u64::from(events);
         self.dirty = true;
         Ok(Appended::Done)
+    }
+
+    /// After a write that failed: gives back what is acknowledged, in case the disk was full.
+    fn make_room(&mut self, error: io::Error) -> io::Result<Appended> {
+        self.reclaim();
+        self.recycle(FRONT)?;
+        Err(error)
+    }
+
+    /// Empties the last segment if all in it is acknowledged and it is longer than `beyond`; how many bytes became free.
+    /// Its file gets the next id, so that this needs no room on a disk that is full.
+    fn recycle(&mut self, beyond: u64) -> io::Result<u64> {
+        self.skip_acked();
+        let (acked, dir) = (self.acked, &self.dir);
+        let Some(last) = self.segments.back_mut() else {
+            return Ok(0);
+        };
+        if last.len <= beyond.max(FRONT) || acked.segment != last.id || acked.at < last.len {
+            return Ok(0);
+        }
+        // A crash in between leaves a place beyond the end of the file, which is as good.
+        self.place.save(acked)?;
+        last.file.set_len(FRONT)?;
+        let freed = last.len - FRONT;
+        last.len = FRONT;
+        fs::rename(segment_path(dir, last.id), segment_path(dir, last.id + 1))?;
+        last.id += 1;
+        let anew = Place {
+            segment: last.id,
+            at: FRONT,
+            seq: acked.seq,
+        };
+        (self.acked, self.read) = (anew, anew);
+        self.place.save(anew)?;
+        Ok(freed)
     }
 
     /// Moves the acknowledged place from the end of a segment to the beginning of the next.
@@ -382,19 +396,29 @@ impl Store {
     /// Deletes segments in which all is acknowledged; how many bytes became free.
     pub(super) fn reclaim(&mut self) -> u64 {
         self.skip_acked();
+        let gone = |s: &Segment, acked: Place| s.id < acked.segment;
         let mut freed = 0;
+        // The place first: after a crash in between, nothing is read again.
+        if self.segments.front().is_some_and(|s| gone(s, self.acked)) && self.save_place().is_err() {
+            return 0;
+        }
         while self.segments.len() > 1
-            && let Some((id, len)) = self.segments.front().map(|s| (s.id, s.len))
-            && id < self.acked.segment
+            && let Some(first) = self.segments.front()
+            && gone(first, self.acked)
         {
-            // The place first: after a crash in between, nothing is read again.
-            if self.save_place().is_err() || fs::remove_file(segment_path(&self.dir, id)).is_err() {
+            let (id, len) = (first.id, first.len);
+            if fs::remove_file(segment_path(&self.dir, id)).is_err() {
                 break;
             }
             freed += len;
             self.segments.pop_front();
         }
         freed
+    }
+
+    /// As [`Store::reclaim`], and gives back the room of a long last segment that nobody needs any more.
+    pub(super) fn tidy(&mut self) -> u64 {
+        self.reclaim() + self.recycle(IDLE).unwrap_or(0)
     }
 
     /// All before this place is acknowledged.

@@ -38,6 +38,17 @@ impl Disk {
         super::open(self.dir.path(), max, Some(segment), stats, InternalLog::new())
     }
 
+    /// Opens it after another one was dropped, whose housekeeper may hold it for a moment longer.
+    async fn reopen(&self) -> (DiskIn, DiskOut) {
+        loop {
+            match self.open(1 << 20, 1 << 16) {
+                Ok(ends) => return ends,
+                Err(BufferError::Locked { .. }) => tokio::task::yield_now().await,
+                Err(e) => panic!("{e}"),
+            }
+        }
+    }
+
     fn segments(&self) -> Vec<PathBuf> {
         let mut all: Vec<_> = fs::read_dir(self.dir.path())
             .unwrap()
@@ -91,7 +102,7 @@ async fn what_is_not_finished_is_read_again_after_a_restart() {
         "two records of two are finished"
     );
     drop((way_in, out));
-    let (way_in, out) = disk.open(1 << 20, 1 << 16).unwrap();
+    let (way_in, out) = disk.reopen().await;
     assert_eq!(drain(way_in, out).await, [4, 5, 6, 7, 8, 9]);
 }
 
@@ -290,4 +301,100 @@ proptest! {
         prop_assert!(all.iter().all(|n| (0..count).contains(n)));
         prop_assert!(all.len() as i64 >= count - hits.len() as i64, "{} of {count} with {} hits", all.len(), hits.len());
     }
+}
+
+/// What a kill leaves: the files as they are, while the buffer is still open.
+fn killed(disk: &Disk) -> Disk {
+    let copy = Disk::new();
+    for entry in fs::read_dir(disk.dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn after_a_kill_the_first_record_is_the_first_that_was_not_finished() {
+    let disk = Disk::new();
+    let (way_in, mut out) = disk.open(1 << 20, 1 << 16).unwrap();
+    for n in 0..50 {
+        way_in.send(batch([n])).await;
+    }
+    let mut held = Vec::new();
+    for n in 0..50 {
+        held.push(out.recv().await.unwrap());
+        // Every fourth is still in the sink's hands when the next one is read.
+        if n % 4 != 0 {
+            held.retain(|b| numbers(b) == [n / 4 * 4]);
+        }
+        let first = held.iter().map(|b| numbers(b)[0]).min().unwrap_or(n + 1);
+        let copy = killed(&disk);
+        let (way_in, out) = copy.open(1 << 20, 1 << 16).unwrap();
+        assert_eq!(drain(way_in, out).await, (first..50).collect::<Vec<_>>());
+    }
+    assert_eq!(disk.segments().len(), 1, "all of it is in one segment");
+}
+
+#[tokio::test]
+async fn segments_that_are_finished_are_deleted_and_the_last_is_emptied() {
+    let disk = Disk::new();
+    let (way_in, mut out) = disk.open(64 << 20, 2 << 20).unwrap();
+    let long = |n: i64| {
+        let text = vec![b'x'; 256 << 10];
+        let event = Value::Object(
+            [
+                ("n".into(), Value::Integer(n)),
+                ("text".into(), Value::Bytes(text.into())),
+            ]
+            .into(),
+        );
+        Batch::Logs(LogBatch::events(vec![LogEvent::new(event)]))
+    };
+    for n in 0..41 {
+        way_in.send(long(n)).await;
+    }
+    assert!(disk.segments().len() > 4);
+    for _ in 0..41 {
+        out.recv().await.unwrap();
+    }
+    way_in.0.keep_house();
+    let left = disk.segments();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].metadata().unwrap().len(), record::FRONT);
+    // And it goes on from there, also after a kill.
+    way_in.send(batch([7])).await;
+    let copy = killed(&disk);
+    let (other, rest) = copy.open(1 << 20, 1 << 16).unwrap();
+    assert_eq!(drain(other, rest).await, [7]);
+    assert_eq!(drain(way_in, out).await, [7]);
+}
+
+#[test]
+fn a_place_behind_the_end_of_a_shortened_file_hides_nothing() {
+    let disk = Disk::new();
+    let rt = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    rt.block_on(async {
+        let (way_in, mut out) = disk.open(1 << 20, 1 << 16).unwrap();
+        for n in 0..9 {
+            way_in.send(batch([n])).await;
+        }
+        for _ in 0..9 {
+            out.recv().await.unwrap();
+        }
+    });
+    // A loss of power: the place reached the disk, half of the segment did not.
+    let path = disk.segments().pop().unwrap();
+    let len = path.metadata().unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(len / 2).unwrap();
+    rt.block_on(async {
+        let (way_in, out) = disk.reopen().await;
+        way_in.send(batch([50])).await;
+        way_in.send(batch([51])).await;
+        assert_eq!(drain(way_in, out).await, [50, 51]);
+        assert_eq!(disk.counter("buffer_errors_total"), 0);
+    });
 }
