@@ -21,6 +21,14 @@ pub enum Error {
         /// Why.
         error: BuildError,
     },
+    /// An enrichment table could not be loaded.
+    #[error("enrichment table `{table}`: {reason}")]
+    Table {
+        /// Its name.
+        table: String,
+        /// What is wrong, with the file.
+        reason: String,
+    },
     /// A buffer could not be opened.
     #[error("the buffer of sink `{component}` could not be opened: {error}")]
     Buffer {

@@ -19,6 +19,7 @@ mod pipeline;
 mod plan;
 mod sink;
 mod snapshot;
+mod tables;
 mod tap;
 mod unit;
 mod unsupported;
@@ -31,5 +32,6 @@ pub use plan::{Common, Inputs, OutputId, Plan, SinkPlan, SourcePlan, TransformPl
 pub use qd_logs_local::pane;
 pub use qd_logs_model::EventKind;
 pub use snapshot::{BufferFill, ComponentSnapshot, EdgeSnapshot, Kind, Snapshot, State};
+pub use tables::{LoadedTables, TablePlan};
 pub use tap::{TapRequest, Tapped};
 pub use unit::{TestResult, run_tests};

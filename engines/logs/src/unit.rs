@@ -53,6 +53,7 @@ pub fn run_tests(config: &Config, catalog: &Catalog) -> Result<Vec<TestResult>, 
     let mut errors = Vec::new();
     let globals = globals_of(config, &mut errors);
     let mut plan = Plan::empty(globals);
+    plan.tables = crate::tables::read(config, &mut errors);
     for spec in config.transforms.values() {
         if let Some(t) = parse_transform(catalog, spec, &mut errors) {
             plan.transforms.insert(t.common.id.clone(), t);
@@ -78,7 +79,11 @@ pub fn run_tests(config: &Config, catalog: &Catalog) -> Result<Vec<TestResult>, 
         .iter()
         .filter_map(|id| plan.transforms.get_key_value(id.as_str()).map(|(k, _)| k.clone()))
         .collect();
-    Ok(config.tests.iter().map(|t| run(t, &plan, &order, &inputs)).collect())
+    let tables = plan
+        .load_tables()
+        .map_err(|e| vec![ConfigError::new(e.to_string()).within("enrichment_tables")])?;
+    let results = || config.tests.iter().map(|t| run(t, &plan, &order, &inputs)).collect();
+    Ok(tables.within(results))
 }
 
 /// A transform with its outputs.

@@ -119,6 +119,10 @@ async fn build_all(plan: &Plan) -> Vec<String> {
         aborted: Arc::default(),
         acknowledgements: false,
     };
+    let tables = match plan.load_tables() {
+        Ok(tables) => tables,
+        Err(e) => return vec![e.to_string()],
+    };
     let mut errors = Vec::new();
     let mut note = |common: &qd_logs::Common, e: &qd_logs_model::BuildError| {
         let at = if e.path.is_empty() {
@@ -129,17 +133,17 @@ async fn build_all(plan: &Plan) -> Vec<String> {
         errors.push(format!("component `{}`{at}: {e}", common.id));
     };
     for s in plan.sources.values() {
-        if let Err(e) = s.config.build(context(&s.common, "source")).await {
+        if let Err(e) = tables.within_future(s.config.build(context(&s.common, "source"))).await {
             note(&s.common, &e);
         }
     }
     for t in plan.transforms.values() {
-        if let Err(e) = t.config.build(context(&t.common, "transform")) {
+        if let Err(e) = tables.within(|| t.config.build(context(&t.common, "transform"))) {
             note(&t.common, &e);
         }
     }
     for s in plan.sinks.values() {
-        if let Err(e) = s.config.build(context(&s.common, "sink")).await {
+        if let Err(e) = tables.within_future(s.config.build(context(&s.common, "sink"))).await {
             note(&s.common, &e);
         }
     }

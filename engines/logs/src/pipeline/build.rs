@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Core, Options, Pipeline, Running, Status, run::Live};
 use crate::{
-    Error, OutputId, Plan, Snapshot, StopReport,
+    Error, LoadedTables, OutputId, Plan, Snapshot, StopReport,
     buffer::{self, BufferIn, BufferOut},
     graph::{Edge, Graph, Port, SinkEntry, SourceEntry, TransformEntry, TransformNode, panic_text},
     meter::PortMeter,
@@ -72,7 +72,9 @@ impl Core {
         let mut cx = context(self, plan, &source.common, "source", source.acknowledgements);
         cx.globals = with_proxy(&cx.globals, &source.proxy);
         let telemetry = cx.telemetry.clone();
-        let made = AssertUnwindSafe(source.config.build(cx)).catch_unwind().await;
+        let tables = self.tables.lock().clone();
+        let made = AssertUnwindSafe(tables.within_future(source.config.build(cx)));
+        let made = made.catch_unwind().await;
         Ok(MadeSource {
             source: built(&source.common.id, made)?,
             ports: PortMeter::all(&source.common.id, source.config.outputs(), &telemetry),
@@ -83,7 +85,8 @@ impl Core {
         let common = &transform.common;
         let cx = context(self, plan, common, "transform", false);
         let telemetry = cx.telemetry.clone();
-        let made = std::panic::catch_unwind(AssertUnwindSafe(|| transform.config.build(cx)));
+        let tables = self.tables.lock().clone();
+        let made = std::panic::catch_unwind(AssertUnwindSafe(|| tables.within(|| transform.config.build(cx))));
         Ok(Arc::new(TransformNode::new(
             common.id.clone(),
             built(&common.id, made)?,
@@ -97,7 +100,9 @@ impl Core {
         let mut cx = context(self, plan, &sink.common, "sink", false);
         cx.globals = with_proxy(&cx.globals, &sink.proxy);
         let telemetry = cx.telemetry.clone();
-        let made = AssertUnwindSafe(sink.config.build(cx)).catch_unwind().await;
+        let tables = self.tables.lock().clone();
+        let made = AssertUnwindSafe(tables.within_future(sink.config.build(cx)));
+        let made = made.catch_unwind().await;
         let BuiltSink { sink, healthcheck } = built(&sink.common.id, made)?;
         Ok(MadeSink {
             sink,
@@ -240,11 +245,21 @@ pub(super) fn wire(plan: &Plan, parts: &Parts) -> Graph {
     graph
 }
 
+/// Loads the tables of a plan, on a thread that may block.
+pub(super) async fn load_tables(plan: &Arc<Plan>) -> Result<LoadedTables, Error> {
+    let plan = plan.clone();
+    match tokio::task::spawn_blocking(move || plan.load_tables()).await {
+        Ok(loaded) => loaded,
+        Err(_) => Err(Error::Stopping),
+    }
+}
+
 pub(super) async fn start(plan: Plan, options: Options) -> Result<Pipeline, Error> {
     let core = Arc::new(Core {
         graph: RwLock::default(),
         running: Mutex::default(),
         plan: Mutex::new(Arc::new(plan)),
+        tables: Mutex::default(),
         aborted: Arc::new(AtomicBool::new(false)),
         holding: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
@@ -264,6 +279,7 @@ pub(super) async fn start(plan: Plan, options: Options) -> Result<Pipeline, Erro
         runtime: tokio::runtime::Handle::current(),
     });
     let plan = core.plan.lock().clone();
+    *core.tables.lock() = load_tables(&plan).await?;
     let mut parts = Parts {
         sources: HashMap::new(),
         transforms: HashMap::new(),

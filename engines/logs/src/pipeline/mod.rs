@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    Error, Plan, Snapshot, StopReport,
+    Error, LoadedTables, Plan, Snapshot, StopReport,
     buffer::{BufferIn, BufferOut, BufferProbe},
     graph::{Graph, TransformNode},
     meter::PortMeter,
@@ -111,6 +111,8 @@ pub(crate) struct Core {
     pub(crate) graph: RwLock<Graph>,
     pub(crate) running: Mutex<Running>,
     pub(crate) plan: Mutex<Arc<Plan>>,
+    /// The enrichment tables that components are made with.
+    pub(crate) tables: Mutex<LoadedTables>,
     pub(crate) aborted: Arc<AtomicBool>,
     /// While a reload has the wiring in its hands, the end of a source ends nothing behind it.
     pub(crate) holding: AtomicBool,
