@@ -266,3 +266,114 @@ async fn a_buffer_moves_from_memory_to_disk_and_back() {
     pipeline.wait().await.unwrap();
     assert_eq!(out.sorted(), (0..60).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_takes_the_place_of_another_is_made_after_its_end_and_the_old_one_comes_back() {
+    let held = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let feed = Feed {
+        exclusive: Some(held.clone()),
+        ..Feed::new()
+    };
+    let out = Collect::default();
+    let make = |version, feed: &Feed| {
+        checked(
+            plan()
+                .source("in", version, feed.clone())
+                .sink("out", 0, out.clone(), &["in"]),
+        )
+    };
+    let pipeline = Pipeline::start(make(0, &feed), Options::default()).await.unwrap();
+    feed.give(batch(0..10));
+    let changes = pipeline.reload(make(1, &feed)).await.unwrap();
+    assert_eq!(changes.changed, ["in"]);
+    feed.give(batch(10..20));
+    // One that cannot be made at all: its predecessor goes on.
+    let broken = feed.clone();
+    let refusing = Feed {
+        refuse: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+        ..broken
+    };
+    let error = pipeline.reload(make(2, &refusing)).await.unwrap_err();
+    assert!(error.to_string().contains("refused on purpose"), "{error}");
+    feed.give(batch(20..30));
+    assert!(held.load(Ordering::Acquire));
+    feed.end();
+    pipeline.wait().await.unwrap();
+    assert_eq!(out.sorted(), (0..30).collect::<Vec<_>>());
+    assert_eq!(feed.built.load(Ordering::Acquire), 3);
+}
+
+/// Fifty reloads while numbers flow by two ways: one where nothing changes, one where source, transform and sink do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_reloads_under_traffic_lose_nothing_and_double_nothing() {
+    const PIECE: i64 = 20;
+    let still = Feed {
+        exclusive: Some(Arc::default()),
+        ..Feed::new()
+    };
+    let moving = Feed {
+        exclusive: Some(Arc::default()),
+        threads: true,
+        ..Feed::new()
+    };
+    let (kept, changed) = (Collect::default(), Collect::default());
+    let make = |version: i64| {
+        let mut p = plan()
+            .source("still", 0, still.clone())
+            .source("moving", version / 2, moving.clone())
+            .transform("pass", 0, Does::HoldAndTick, &["still"])
+            .transform("other", version / 3, does((version % 3) as u8), &["moving"])
+            .sink("kept", 0, kept.clone(), &["pass"])
+            .sink("changed", version, changed.clone(), &["other"]);
+        if version % 5 == 4 {
+            p = p.transform("bad", 0, Does::Refuse, &["still"]);
+        }
+        checked(p)
+    };
+    let pipeline = Pipeline::start(make(0), Options::default()).await.unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let traffic = {
+        let (still, moving, stop) = (still.clone(), moving.clone(), stop.clone());
+        std::thread::spawn(move || {
+            let mut next = 0;
+            while !stop.load(Ordering::Acquire) {
+                still.give(batch(next..next + PIECE));
+                moving.give(batch(next..next + PIECE));
+                next += PIECE;
+                std::thread::yield_now();
+                // The feeds are not bounded; the pipeline sets the pace.
+                while still.queued() + moving.queued() > 100 && !stop.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+            }
+            next
+        })
+    };
+    for version in 1..=50 {
+        let before = kept.seen.lock().len();
+        let result = pipeline.reload(make(version)).await;
+        assert_eq!(result.is_err(), version % 5 == 4, "{version}: {result:?}");
+        until(|| kept.seen.lock().len() > before).await;
+    }
+    stop.store(true, Ordering::Release);
+    let sent = traffic.join().unwrap();
+    still.end();
+    moving.end();
+    pipeline.wait().await.unwrap();
+    let all: Vec<i64> = (0..sent).collect();
+    assert!(
+        kept.sorted() == all,
+        "{} of {sent} by the way that stays",
+        kept.seen.lock().len()
+    );
+    assert!(
+        changed.sorted() == all,
+        "{} of {sent} by the way that changes",
+        changed.seen.lock().len()
+    );
+    assert_eq!(
+        (still.built.load(Ordering::Acquire), kept.built.load(Ordering::Acquire)),
+        (1, 1)
+    );
+    assert!(moving.built.load(Ordering::Acquire) > 10);
+}

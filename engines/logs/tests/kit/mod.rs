@@ -58,11 +58,25 @@ impl Verdicts {
 pub struct Feed {
     pub tx: Arc<Mutex<Option<mpsc::UnboundedSender<Batch>>>>,
     pub rx: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Batch>>>,
+    pub queued: Arc<AtomicUsize>,
     pub built: Arc<AtomicUsize>,
     pub refuse: Arc<AtomicBool>,
     pub resource: Option<Resource>,
     /// Whether it sends from threads that no runtime knows, as sources of files do.
     pub threads: bool,
+    /// Something that only one source can hold from when it is made to its end, as a checkpoint's lock.
+    pub exclusive: Option<Arc<AtomicBool>>,
+}
+
+/// A feed that runs, and what it holds.
+struct Feeding(Feed);
+
+impl Drop for Feeding {
+    fn drop(&mut self) {
+        if let Some(held) = &self.0.exclusive {
+            held.store(false, Ordering::Release);
+        }
+    }
 }
 
 impl Feed {
@@ -71,19 +85,27 @@ impl Feed {
         Feed {
             tx: Arc::new(Mutex::new(Some(tx))),
             rx: Arc::new(tokio::sync::Mutex::new(rx)),
+            queued: Arc::default(),
             built: Arc::default(),
             refuse: Arc::default(),
             resource: None,
             threads: false,
+            exclusive: None,
         }
     }
 
     pub fn give(&self, b: Batch) {
+        self.queued.fetch_add(1, Ordering::AcqRel);
         self.tx.lock().as_ref().expect("not ended").send(b).expect("received");
     }
 
     pub fn end(&self) {
         self.tx.lock().take();
+    }
+
+    /// Batches that no source has taken yet.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
     }
 }
 
@@ -101,16 +123,22 @@ impl SourceConfig for Feed {
             if self.refuse.load(Ordering::Acquire) {
                 return Err(BuildError::new("refused on purpose"));
             }
+            if let Some(held) = &self.exclusive
+                && held.swap(true, Ordering::AcqRel)
+            {
+                return Err(BuildError::new("another one holds it still"));
+            }
             self.built.fetch_add(1, Ordering::AcqRel);
-            Ok(Box::new(self.clone()) as Box<dyn Source>)
+            Ok(Box::new(Feeding(self.clone())) as Box<dyn Source>)
         })
     }
 }
 
-impl Source for Feed {
+impl Source for Feeding {
     fn run(self: Box<Self>, out: SourceOut, mut shutdown: Shutdown) -> BoxFuture<'static, Result<(), ComponentError>> {
         Box::pin(async move {
-            let mut rx = self.rx.lock().await;
+            let this = &self.0;
+            let mut rx = this.rx.lock().await;
             loop {
                 let next = tokio::select! {
                     biased;
@@ -118,7 +146,8 @@ impl Source for Feed {
                     next = rx.recv() => next,
                 };
                 let Some(b) = next else { return Ok(()) };
-                let sent = if self.threads {
+                this.queued.fetch_sub(1, Ordering::AcqRel);
+                let sent = if this.threads {
                     let (out, (done, sent)) = (out.clone(), tokio::sync::oneshot::channel());
                     std::thread::spawn(move || {
                         let _waits_no_more = done.send(out.send_blocking(b));
