@@ -78,6 +78,8 @@ pub struct ComponentSnapshot {
     pub utilization: Option<f64>,
     /// Of a sink, its buffer.
     pub buffer: Option<BufferFill>,
+    /// What keeps it from its work at present, in one sentence: a disk that is full.
+    pub trouble: Option<String>,
     /// By output: the name (`None` for the default one) and the events sent.
     pub outputs: Vec<(Option<Arc<str>>, u64)>,
 }

@@ -294,5 +294,11 @@ fn table(v: &Value) -> String {
         out.push_str(cells.join("  ").trim_end());
         out.push('\n');
     }
+    for c in v["components"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        if let Some(trouble) = c["trouble"].as_str() {
+            let id = c["id"].as_str().unwrap_or_default();
+            out.push_str(&format!("{}: {}\n", plain(id), plain(trouble)));
+        }
+    }
     out
 }

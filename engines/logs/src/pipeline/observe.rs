@@ -61,6 +61,7 @@ impl Core {
     /// Takes a snapshot and publishes it.
     pub(crate) fn observe(&self) {
         let own = own_counters(self.options.telemetry.read());
+        let mut troubles = self.options.telemetry.troubles();
         let plan = self.plan.lock().clone();
         let now = Instant::now();
         let mut before = self.before.lock();
@@ -103,6 +104,7 @@ impl Core {
                 lost: own.lost,
                 utilization: None,
                 buffer: None,
+                trouble: troubles.remove(&**id),
                 outputs: Vec::new(),
             }
         };

@@ -283,7 +283,12 @@ impl Writer {
                     }
                 }
                 Err(e) if too_many(&e) && !self.files.is_empty() => self.close_oldest(),
-                other => return other,
+                other => {
+                    if wait > RETRY.0 {
+                        self.report.telemetry.trouble(None);
+                    }
+                    return other;
+                }
             }
         }
     }
@@ -328,6 +333,10 @@ impl Writer {
                 rendered.escape_debug()
             )
         });
+        self.report.telemetry.trouble(Some(format!(
+            "`{}` can't be written: {error}; waiting for room, nothing is dropped",
+            rendered.escape_debug()
+        )));
         let stop = &self.stop;
         let sleep = *wait;
         *wait = (sleep * 2).min(RETRY.1);
@@ -358,6 +367,7 @@ impl Writer {
                     file.since = None;
                     file.waiting.clear();
                     if waited {
+                        self.report.telemetry.trouble(None);
                         self.report.say(
                             Severity::Info,
                             format!("`{}` is written again", rendered.escape_debug()),

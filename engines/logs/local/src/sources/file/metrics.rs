@@ -1,9 +1,16 @@
 //! What the `file` source counts: Vector's names.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use parking_lot::Mutex;
 use qd_core::Severity;
 use qd_logs_model::{Context, Counter, Gauge, InternalLog, Origin, Telemetry, Value, telemetry::Intent};
+
+/// How often it is said that positions still cannot be saved.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// The counters of a source.
 #[derive(Debug)]
@@ -16,6 +23,8 @@ pub(crate) struct Metrics {
     event_bytes: Counter,
     checkpoints: Counter,
     open: Gauge,
+    /// When it was said last that positions cannot be saved; `None` while they can.
+    unsaved: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
@@ -32,6 +41,7 @@ impl Metrics {
             telemetry: t.clone(),
             log: cx.log.clone(),
             per_file,
+            unsaved: Mutex::new(None),
         }
     }
 
@@ -86,6 +96,30 @@ impl Metrics {
             .counter("component_errors_total")
             .add(1);
         self.say(Severity::Error, message, path);
+    }
+
+    /// Positions cannot be saved: counted each time, said at first and then every ten seconds, shown until they can.
+    pub(crate) fn unsaved(&self, message: String) {
+        let labels = [
+            ("error_code", "writing_checkpoints".to_owned()),
+            ("error_type", "writer_failed".to_owned()),
+            ("stage", "receiving".to_owned()),
+        ];
+        self.telemetry.with(labels).counter("component_errors_total").add(1);
+        let mut said = self.unsaved.lock();
+        if said.is_none_or(|at| at.elapsed() >= SAID_EVERY) {
+            *said = Some(Instant::now());
+            self.telemetry.trouble(Some(message.clone()));
+            self.log.say(Severity::Error, message, Vec::new());
+        }
+    }
+
+    /// Positions were saved.
+    pub(crate) fn saved(&self) {
+        if self.unsaved.lock().take().is_some() {
+            self.telemetry.trouble(None);
+            self.log.say(Severity::Info, "positions are saved again", Vec::new());
+        }
     }
 
     pub(crate) fn say(&self, severity: Severity, message: String, path: &Path) {

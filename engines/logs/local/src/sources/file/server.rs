@@ -542,9 +542,12 @@ impl Server {
     fn report_store(&self) {
         if let Some(e) = self.store.take_failure() {
             let text = format!("cannot save positions: {e}; after a restart lines since the last save are read again");
-            self.metrics
-                .error("writing_checkpoints", "writer_failed", Path::new(""), text);
+            self.metrics.unsaved(text);
         }
-        self.metrics.checkpoints(self.store.take_written());
+        let written = self.store.take_written();
+        if written > 0 {
+            self.metrics.saved();
+        }
+        self.metrics.checkpoints(written);
     }
 }
