@@ -99,6 +99,16 @@ async fn http_tells_who_waits_that_events_are_refused_or_lost() {
         assert_eq!(ended.deliveries, [delivery; 2], "{path}");
         let lost = if delivery == Delivery::Delivered { 0 } else { 200 };
         assert_eq!(ended.count("component_discarded_events_total"), lost, "{path}");
+        // What is refused is kept for a person; what is only late is the source's to send again.
+        let refused = if delivery == Delivery::Rejected { 200 } else { 0 };
+        assert_eq!(ended.count("component_dead_letter_events_total"), refused, "{path}");
+        let mut letters = ended.letters();
+        assert_eq!(letters.len() as u64, refused, "{path}");
+        letters.sort_by_key(|(_, event)| event[6..].parse::<u64>().unwrap());
+        for (i, (reason, event)) in letters.iter().enumerate() {
+            assert_eq!(*event, format!("event {i}"));
+            assert!(reason.contains(if path == "full" { "413" } else { "400" }), "{reason}");
+        }
     }
 }
 

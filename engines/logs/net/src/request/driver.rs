@@ -7,14 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use qd_core::Severity;
 use qd_logs_config::common::{
     AdaptiveConcurrency, BatchSettings, Concurrency, JitterMode, RequestConfig, RequestDefaults,
 };
 use qd_logs_model::{
-    Batch, BoxFuture, ComponentError, Context, Counter, Delivery, Finalizers, InternalLog, SinkInput, Telemetry,
-    telemetry::Intent,
+    Batch, BoxFuture, ComponentError, Context, Counter, DeadLetters, Delivery, Finalizers, InternalLog, SinkInput,
+    Telemetry, telemetry::Intent,
 };
 use tokio::task::JoinSet;
 
@@ -85,6 +86,9 @@ pub(crate) trait Service: Send + Sync + 'static {
     /// Why these events can never be sent.
     fn prepare(&self, key: &Self::Key, entries: &[Self::Entry]) -> Result<Self::Request, String>;
 
+    /// The event as it is sent, to be kept for a person when the receiver refuses it.
+    fn letter(&self, entry: &Self::Entry) -> Bytes;
+
     /// The bytes of the request's body as it goes over the wire.
     fn body_len(&self, request: &Self::Request) -> usize;
 
@@ -138,6 +142,8 @@ pub(crate) struct Report {
     pub(crate) telemetry: Telemetry,
     log: InternalLog,
     said: Arc<Mutex<Vec<Complaint>>>,
+    /// Where refused events go.
+    pub(crate) dead: DeadLetters,
 }
 
 impl Report {
@@ -149,6 +155,7 @@ impl Report {
             telemetry: cx.telemetry.clone(),
             log: cx.log.clone(),
             said: Arc::default(),
+            dead: DeadLetters::of(cx),
         }
     }
 
@@ -222,6 +229,17 @@ struct Shared<S> {
     service: S,
     settings: RequestSettings,
     report: Report,
+}
+
+impl<S: Service> Shared<S> {
+    /// Keeps events that the receiver refuses for a person to look at.
+    async fn bury(&self, why: &str, entries: impl Iterator<Item = &S::Entry> + Send) {
+        let letters: Vec<Bytes> = entries.map(|e| self.service.letter(e)).collect();
+        let (dead, why) = (self.report.dead.clone(), why.to_owned());
+        let keep = move || dead.keep(&why, letters.iter().map(|l| &**l));
+        // A failure is said in the log; a panic has nothing left to say it to.
+        let _kept = tokio::task::spawn_blocking(keep).await;
+    }
 }
 
 impl<S: Service> Driver<S> {
@@ -346,6 +364,7 @@ async fn deliver<S: Service>(shared: Arc<Shared<S>>, mut part: Guarded<S::Key, S
             }
             Ended::TooLarge(why) => {
                 worst = Delivery::Rejected;
+                shared.bury(&why, entries.iter()).await;
                 let why = || format!("an event of {bytes} bytes is too large for the receiver and is dropped: {why}");
                 shared.report.dropped(entries.len(), "request_failed", why);
             }
@@ -397,6 +416,7 @@ async fn send_all<S: Service>(
         let ready = match &request {
             Ok(ready) => ready,
             Err(why) => {
+                shared.bury(why, entries.iter()).await;
                 report.dropped(all.max(entries.len()), "request_build_failed", || {
                     format!("{all} events can't be made a request and are dropped: {why}")
                 });
@@ -422,6 +442,7 @@ async fn send_all<S: Service>(
             }
             Verdict::Refused(why) => {
                 let n = entries.len();
+                shared.bury(&why, entries.iter()).await;
                 let why = || format!("the receiver refuses {n} events, they are dropped: {why}");
                 report.dropped(n, "request_failed", why);
                 return (Ended::As(Delivery::Rejected), entries);
@@ -436,6 +457,7 @@ async fn send_all<S: Service>(
                 if !refused.is_empty() {
                     worst = Delivery::Rejected;
                     let n = refused.len();
+                    shared.bury(&why, refused.iter().filter_map(|i| entries.get(*i))).await;
                     let why = || format!("the receiver refuses {n} of {count} events, they are dropped: {why}");
                     report.dropped(n, "request_failed", why);
                 }

@@ -20,6 +20,11 @@ impl EncodedEvents {
         let encoded = encoder.serialize_batch(batch, &mut out, |i, end| ends.push((i, end)));
         if let Some((_, first)) = encoded.failed.first() {
             let n = encoded.failed.len();
+            if let Batch::Logs(logs) = batch {
+                let event = |(i, _): &(usize, _)| serde_json::to_vec(&logs.value(*i)).unwrap_or_default();
+                let events: Vec<Vec<u8>> = encoded.failed.iter().map(event).collect();
+                report.dead.keep(&first.to_string(), events.iter().map(|e| &**e));
+            }
             report.refuse(batch.finalizers(), n, "encoder_failed", || {
                 format!("{n} events could not be encoded and are dropped: {first}")
             });

@@ -310,6 +310,10 @@ impl Service for ClickhouseService {
         })
     }
 
+    fn letter(&self, entry: &Bytes) -> Bytes {
+        entry.clone()
+    }
+
     fn body_len(&self, request: &Prepared) -> usize {
         request.body.len()
     }

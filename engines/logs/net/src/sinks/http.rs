@@ -323,6 +323,10 @@ impl Service for HttpService {
         })
     }
 
+    fn letter(&self, entry: &Bytes) -> Bytes {
+        entry.clone()
+    }
+
     fn body_len(&self, request: &Prepared) -> usize {
         request.body.len()
     }

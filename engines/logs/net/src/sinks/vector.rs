@@ -197,6 +197,10 @@ impl Service for VectorService {
         grpc::framed(&entries.concat(), self.compression)
     }
 
+    fn letter(&self, entry: &Bytes) -> Bytes {
+        entry.clone()
+    }
+
     fn body_len(&self, request: &Bytes) -> usize {
         request.len()
     }

@@ -131,6 +131,8 @@ impl Inlet for Channel {
 pub struct Ended {
     pub deliveries: Vec<Delivery>,
     pub telemetry: Telemetry,
+    /// Its `data_dir`.
+    pub dir: tempfile::TempDir,
 }
 
 impl Ended {
@@ -143,6 +145,22 @@ impl Ended {
                 _ => 0,
             })
             .sum()
+    }
+
+    /// The dead letters it left: reasons and events.
+    pub fn letters(&self) -> Vec<(String, String)> {
+        let path = self.dir.path().join("dead_letters/it.jsonl");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let all = text
+            .lines()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+        all.map(|l| {
+            (
+                l["reason"].as_str().unwrap().into(),
+                l["event"].as_str().unwrap().into(),
+            )
+        })
+        .collect()
     }
 
     pub fn all_delivered(&self) -> bool {
@@ -158,7 +176,11 @@ pub fn sink_config(kind: &str, config: serde_json::Value) -> Box<dyn SinkConfig>
 
 /// Runs a sink over these batches to its end.
 pub async fn run_sink(kind: &str, config: serde_json::Value, batches: Vec<Batch>) -> Ended {
-    let cx = context();
+    let mut cx = context();
+    let dir = tempfile::tempdir().unwrap();
+    let mut globals = (*cx.globals).clone();
+    globals.data_dir = dir.path().to_owned();
+    cx.globals = Arc::new(globals);
     let telemetry = cx.telemetry.clone();
     let built = sink_config(kind, config)
         .build(cx)
@@ -176,7 +198,11 @@ pub async fn run_sink(kind: &str, config: serde_json::Value, batches: Vec<Batch>
     drop(tx);
     running.await.unwrap().unwrap();
     let deliveries = deliveries.lock().iter().map(|d| d.expect("nobody reported")).collect();
-    Ended { deliveries, telemetry }
+    Ended {
+        deliveries,
+        telemetry,
+        dir,
+    }
 }
 
 /// Numbered log events from `from` on.

@@ -429,6 +429,10 @@ impl Service for S3Service {
         })
     }
 
+    fn letter(&self, entry: &Bytes) -> Bytes {
+        entry.clone()
+    }
+
     fn body_len(&self, request: &Object) -> usize {
         request.body.len()
     }

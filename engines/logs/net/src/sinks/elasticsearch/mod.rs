@@ -497,6 +497,10 @@ impl Service for ElasticsearchService {
         }))
     }
 
+    fn letter(&self, entry: &Bytes) -> Bytes {
+        entry.clone()
+    }
+
     fn body_len(&self, request: &Arc<Prepared>) -> usize {
         request.body.len()
     }

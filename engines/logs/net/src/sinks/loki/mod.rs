@@ -346,6 +346,10 @@ impl Service for LokiService {
         })
     }
 
+    fn letter(&self, entry: &Entry) -> Bytes {
+        entry.line.clone()
+    }
+
     fn body_len(&self, request: &Prepared) -> usize {
         request.body.len()
     }
