@@ -1,3 +1,5 @@
+mod bounds;
+
 use std::sync::{Arc, atomic::AtomicBool};
 
 use bytes::Bytes;
@@ -286,7 +288,7 @@ fn routes() {
         .map(|o| o.name.unwrap())
         .collect();
     assert_eq!(names, ["one", "small", "_unmatched"]);
-    let (mut t, _) = build("route", c);
+    let (mut t, cx) = build("route", c);
     assert_eq!(
         seen(run(&mut t, logs([json!({"a":1}), json!({"a":2}), json!({"a":3})]))),
         [
@@ -296,6 +298,15 @@ fn routes() {
             (2, json!({"a":3}))
         ]
     );
+    // What comes out by `_unmatched` is not discarded; what comes out nowhere is.
+    assert_eq!(count(&cx, "component_discarded_events_total"), 0);
+    let c = json!({"route": {"one": ".a == 1"}, "reroute_unmatched": false});
+    let (mut t, cx) = build("route", c);
+    assert_eq!(
+        seen(run(&mut t, logs([json!({"a":1}), json!({"a":2}), json!({"a":3})]))),
+        [(0, json!({"a":1}))]
+    );
+    assert_eq!(count(&cx, "component_discarded_events_total"), 2);
     let c = json!({"routes": [{"name":"one","condition":".a == 1"},{"name":"small","condition":"int!(.a) < 3"}]});
     let (mut t, _) = build("exclusive_route", c);
     assert_eq!(
