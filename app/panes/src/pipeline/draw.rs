@@ -86,6 +86,7 @@ fn state_role(c: &ComponentSnapshot) -> Role {
         State::Failed => Role::TextError,
         State::Draining => Role::TextWarn,
         State::Ended => Role::TextDim,
+        State::Running if c.trouble.is_some() => Role::TextWarn,
         State::Running if c.lost + c.buffer.map_or(0, |b| b.dropped) > 0 => Role::TextWarn,
         State::Running => Role::Text,
     }
@@ -557,7 +558,7 @@ impl PipelinePane {
 
 /// Lines that end where they ended, each without what a terminal would obey.
 fn plain_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().map(|l| plain(l)).collect();
+    let lines: Vec<_> = text.lines().map(plain).collect();
     lines.join("\n")
 }
 
@@ -598,6 +599,9 @@ fn details(c: &ComponentSnapshot, s: &Snapshot) -> Vec<(&'static str, String)> {
         ("lost", format!("{} by errors", c.lost)),
         ("filtered", format!("{} on purpose", c.discarded)),
     ];
+    if let Some(trouble) = &c.trouble {
+        out.insert(1, ("trouble", plain(trouble)));
+    }
     if let Some(u) = c.utilization {
         out.push(("busy", format!("{:.1}% of the time", u * 100.0)));
     }

@@ -466,8 +466,10 @@ mod tests {
 
     #[test]
     fn several_configurations_stand_one_a_line() {
-        let mut spec = PaneSpec::default();
-        spec.cwd = Some("/etc".to_owned());
+        let mut spec = PaneSpec {
+            cwd: Some("/etc".to_owned()),
+            ..PaneSpec::default()
+        };
         spec.args
             .insert("config".to_owned(), "a.yaml\n/srv/b.toml\n".to_owned());
         let (origin, _) = origin_of(&spec).unwrap();

@@ -93,6 +93,7 @@ mod tests {
             lost: 0,
             utilization: None,
             buffer: None,
+            trouble: None,
             outputs: Vec::new(),
         }
     }
