@@ -72,12 +72,12 @@ fn lines_are_filtered_found_and_seen_closer() {
     assert_eq!(shown(&t), 6);
     t.send("\\/svc:nobody\r");
     t.wait_text("0 of 300 lines pass");
-    // A second filter adds to the first.
-    t.send("/");
-    t.wait_text("also show:");
-    t.send("level:error\r");
-    t.wait_text("entry 0\"");
-    t.send("\\\\");
+    // A second filter narrows the first: nothing is left of the nothing; undoing it is one key.
+    t.send("/level:error\r");
+    t.wait_text("0/300");
+    t.send("u");
+    t.wait_text("undone");
+    t.send("\\");
     until("a full screen", || (shown(&t) == full).then_some(()));
     // Hiding, and what was wrong is said where it is typed.
     t.send("/\x14level:zz\r");
@@ -117,6 +117,110 @@ fn lines_are_filtered_found_and_seen_closer() {
     t.send(">>>");
     t.wait_text("showing warn and above");
     t.wait_text("30/300");
+}
+
+#[test]
+fn a_filter_is_counted_while_it_is_typed_and_each_narrows() {
+    let house = House::new().env("TZ", "UTC");
+    let t = open(&house, &entries(0, 300), &[], 120, 30);
+    t.wait_text("entry 299");
+    t.wait_text("NAV");
+    t.send("/level:>=warn");
+    t.wait_text("30 of 300 lines match");
+    t.wait_text("INPUT");
+    // Nothing has changed yet.
+    assert!(t.text().contains("level=info"), "{}", t.text());
+    t.send("\r");
+    t.wait_text("30/300");
+    t.wait_text("NAV");
+    t.send("/svc:api");
+    t.wait_text("150 of 300 lines match, 30 of 30 stay");
+    t.send("\r");
+    t.wait_text("30/300");
+    t.send("/\x14entry 5");
+    t.wait_text("are hidden by it, 23 of 30 stay");
+    t.send("\r");
+    t.wait_text("23/300");
+    // Each is listed with its own count, and can be switched.
+    t.send("F");
+    t.wait_text("150 of 300 pass");
+    t.wait_text("are hidden");
+    t.send("jj ");
+    t.wait_text("30/300");
+    t.send("k ");
+    t.wait_text("30/300");
+    t.send("kD");
+    t.wait_text("300");
+    t.send("\x1b");
+    t.wait_gone("filters \u{b7}");
+    // Every change can be taken back, and the view before come back to.
+    t.send("u");
+    t.wait_text("30/300");
+    t.send("-");
+    t.wait_text("the view before");
+    until("the filter is gone again", || (!t.text().contains("30/300")).then_some(()));
+    t.send("-");
+    t.wait_text("30/300");
+    t.send("uuuuuuuuu");
+    t.wait_text("nothing to undo");
+}
+
+#[test]
+fn conditions_in_vrl_are_filters() {
+    let house = House::new().env("TZ", "UTC");
+    let t = open(&house, &entries(0, 300), &[], 120, 30);
+    t.wait_text("entry 299");
+    t.send("/vrl: .level == \"error\" && ");
+    t.wait_text("syntax error: unexpected end");
+    t.send(".svc == \"api\"");
+    t.wait_text("6 of 300 lines match");
+    t.send("\r");
+    t.wait_text("6/300");
+    t.send("/vrl: contains(string!(.msg), \"entry 1\")\r");
+    t.wait_text("2/300");
+    t.wait("what is left", |s| {
+        let text = s.contents();
+        text.contains("entry 100") && text.contains("entry 150") && !text.contains("entry 50")
+    });
+    // What cannot be compared is not met; what gives no yes or no is refused.
+    t.send("\\\\/vrl: .nothing > 5\r");
+    t.wait_text("0/300");
+    t.send("\\/vrl: .svc\r");
+    t.wait_text("must return a boolean");
+    t.send("\x1b");
+    t.wait_text("entry 2");
+}
+
+#[test]
+fn marked_lines_are_copied_written_and_tagged_together() {
+    let house = House::new().env("TZ", "UTC");
+    let t = open(&house, &entries(0, 100), &[], 110, 30);
+    t.wait_text("entry 99");
+    t.send("gl10\r");
+    t.wait_text("line 10");
+    t.send(" ");
+    t.wait_text("1 line marked");
+    t.send("jjVjjV");
+    t.wait_text("4 lines marked");
+    t.wait_text("(4 marked)");
+    t.send("yy");
+    t.wait_text("copied from 4 lines");
+    t.send("ajjjjjjjjj\r");
+    t.wait_text("tags:");
+    t.send("seen\r");
+    t.wait_text("tags: seen");
+    until("the tags on disk", || {
+        let text = std::fs::read_to_string(house.path().join("state/quarterdeck/logs/log-marks.json")).ok()?;
+        (text.matches("seen").count() == 4).then_some(())
+    });
+    let out = house.path().join("some.csv");
+    t.send(format!("ajjj\r{}\r", out.display()));
+    t.wait_text("4 lines written");
+    let written = std::fs::read_to_string(&out).expect("it was written");
+    assert_eq!(written.lines().count(), 5, "{written}");
+    assert!(written.contains("entry 9\"") || written.contains("entry 9"), "{written}");
+    t.send("\x1b");
+    t.wait_gone("4 marked");
 }
 
 #[test]

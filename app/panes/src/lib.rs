@@ -44,6 +44,8 @@ pub enum PaneEvent {
     Exited(String),
     /// Copy mode ended by itself (a yank), with what was copied.
     Copied(String),
+    /// Something is to be done as if a person had asked for it: a pane opened with an editor or a shell.
+    Do(Box<Action>),
     /// Copy mode asks for a search text.
     SearchPrompt {
         /// Whether the search runs towards older lines.
@@ -114,6 +116,11 @@ pub trait Pane {
     /// The mode that the keys are in while the pane has the focus: [`Mode::Nav`] for views of our own.
     fn home(&self) -> Mode {
         Mode::Raw
+    }
+
+    /// Whether a prompt of the pane's own takes what is typed now.
+    fn prompts(&self) -> bool {
+        false
     }
 
     /// Keys for the hint bar with what they do, the most useful first; for views of our own.

@@ -408,6 +408,11 @@ impl Session {
                 self.model.set_pane_state(id, qd_mux::PaneState::Exited);
                 self.touch_chrome();
             }
+            PaneEvent::Do(action) => {
+                if let Err(why) = self.perform(None, &(*action).into()) {
+                    self.say(Level::Warn, &why);
+                }
+            }
             PaneEvent::SearchPrompt { back } => {
                 let dir = if back {
                     SearchDirection::Older

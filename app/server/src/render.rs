@@ -247,7 +247,14 @@ impl Session {
             let word = o.overlay.mode();
             return (word, Role::for_mode(word));
         }
-        let mode = self.model.mode();
+        let prompts = || {
+            let pane = self.model.focused().and_then(|id| self.slots.get(&id));
+            pane.is_some_and(|s| s.pane.prompts())
+        };
+        let mode = match self.model.mode() {
+            qd_mux::Mode::Nav if prompts() => qd_mux::Mode::Input,
+            other => other,
+        };
         (mode.word(), Role::for_mode(mode.word()))
     }
 

@@ -1,7 +1,7 @@
 //! Drawing around the lines: the scrollbar, the panel, the state and the prompt at the bottom.
 
 use qd_frame::Frame;
-use qd_logs_view::{FilterKind, FilterState, Screen, plain};
+use qd_logs_view::{Screen, plain};
 use qd_tty::{Attrs, Cell, CursorShape, Rect, Underline};
 use qd_ui::{Look, Role, fit};
 use unicode_width::UnicodeWidthStr;
@@ -9,7 +9,6 @@ use unicode_width::UnicodeWidthStr;
 use super::{
     LogPane, Tone, now,
     panel::{Kind, table_line},
-    prompt::{Ask, Mode},
 };
 use crate::Cursor;
 
@@ -113,7 +112,7 @@ impl LogPane {
         if area.h < 2 {
             return;
         }
-        let (words, bad) = t.words();
+        let (words, bad) = t.words(&self.snapshot());
         let y = area.bottom() - 2;
         let role = if bad { Role::TextError } else { Role::TextDim };
         let blank = look.style(Role::Background).cell(Cell::BLANK.sym);
@@ -138,12 +137,7 @@ impl LogPane {
     /// The prompt, with what is wrong in it underlined.
     fn paint_prompt(&self, frame: &mut Frame, area: Rect, look: &Look) -> Cursor {
         let t = self.typing.as_ref()?;
-        let kept = |f: &FilterState| f.enabled && f.kind == FilterKind::In;
-        let label = match t.ask {
-            // What a second one matches comes to what the first one shows.
-            Ask::Filter(Mode::In) if self.snapshot().filters.iter().any(kept) => "also show: ".to_owned(),
-            _ => format!("{}: ", t.ask.label()),
-        };
+        let label = format!("{}: ", t.ask.label());
         let used = frame.put_str(
             area.x,
             area.y,
@@ -205,6 +199,9 @@ impl LogPane {
         let dropped: u64 = s.sources.iter().map(|x| x.dropped).sum();
         // What matters most is left when there is little room.
         let mut parts = Vec::new();
+        if let (_, Some(at)) = super::moment::shared() {
+            parts.push(format!("all at {:.8}", at.time_of_day(&now().zone)));
+        }
         if dropped > 0 {
             parts.push(format!("{} dropped", super::grouped(dropped)));
         }
@@ -267,7 +264,7 @@ impl LogPane {
 fn pending_words(c: char) -> &'static str {
     match c {
         'g' => " g beginning  e E error  w W warning  t time  l line  % share",
-        't' => " t strip  : go to time  r how times are shown  l live",
+        't' => " t strip  c all logs here  : all to a time  l live  r times shown  a adjust clock",
         _ => " y line  b body  f fields  j fields as JSON  p place",
     }
 }

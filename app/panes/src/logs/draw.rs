@@ -249,7 +249,7 @@ impl LogPane {
         let page = Page {
             look,
             many: self.snapshot().sources.len() > 1,
-            marks: self.marks.iter().next().is_some(),
+            marks: self.has_signs(),
             reference: screen
                 .rows
                 .iter()
@@ -306,9 +306,14 @@ impl LogPane {
         }
     }
 
+    /// Whether lines have signs before them: marks of either kind.
+    fn has_signs(&self) -> bool {
+        self.marks.iter().next().is_some() || !self.picked.lines.is_empty() || self.picked.from.is_some()
+    }
+
     /// Columns before the text of a line.
     fn prefix_width(&self, many: bool) -> usize {
-        let marks = self.marks.iter().next().is_some();
+        let marks = self.has_signs();
         usize::from(many) + usize::from(marks) + 2 + if self.times == Times::Hidden { 0 } else { 13 }
     }
 
@@ -328,6 +333,8 @@ impl LogPane {
         }
         if page.marks {
             let mark = match self.mark_of(row) {
+                _ if self.picked.lines.contains(&row.pos) => "+",
+                _ if self.picked.from == Some(row.pos) => "V",
                 Some(m) if m.bookmark => look.marks().marked,
                 Some(m) if m.comment.is_some() => "\"",
                 Some(_) => "#",

@@ -165,9 +165,11 @@ impl LogPane {
         let here = self
             .selected()
             .is_some_and(|row| !pattern.spans(&row.text()).is_empty());
-        self.view.search(Some(pattern.clone()));
-        self.search = Some(pattern);
-        self.ticks.forget();
+        self.change(|pane| {
+            pane.view.search(Some(pattern.clone()));
+            pane.search = Some(pattern);
+            text.clone_into(&mut pane.searched);
+        });
         let jump = Jump {
             aim: Aim::Hit,
             forward: !self.follow,
@@ -192,6 +194,7 @@ impl LogPane {
         ) {
             self.work = None;
         }
+        self.searched.clear();
         self.search.take().is_some()
     }
 

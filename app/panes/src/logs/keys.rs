@@ -1,7 +1,7 @@
 //! What the keys of a log pane do. The verbs are those of every list: see the hint bar and `?`.
 
 use qd_core::Severity;
-use qd_logs_view::{FilterKind, LineNumber, plain};
+use qd_logs_view::{FilterKind, LineNumber, Row, plain};
 use qd_tty::{Key, KeyEvent, Mods};
 
 use super::{
@@ -56,10 +56,15 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("G, f", "to the end and follow; f again pauses"),
     ("g g", "to the beginning"),
     ("g e g E, g w g W", "to the next, previous error; warning or worse"),
-    ("g t t :, g l, g %", "to a time, to a line of this source, to a share"),
+    ("g t, g l, g %", "to a time, to a line of this source, to a share"),
+    ("t c, t :, t l", "all logs to this line's time, to a time, back to live"),
+    ("t a", "adjust the clock of this line's source"),
+    ("Space, V", "mark this line; from here to there: y, a and m act on marked lines"),
+    ("u, -", "undo the last change of the view; the view before, and back"),
     ("[ ]", "back to where a jump began, and forward"),
     (".", "the last jump again"),
-    ("/", "show only what matches (another: or that); Ctrl-t: hide, find"),
+    ("/", "show only what matches, of what is shown; Ctrl-t: hide, find"),
+    ("/ vrl:", "a condition in VRL: vrl: .status >= 500 && .path != \"/\""),
     ("n N", "the next, previous line that was found"),
     ("*", "filter by a field of this line, or by this cell"),
     ("!", "invert the last filter"),
@@ -77,6 +82,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("y", "copy: y line, b body, f fields, j JSON, p place"),
     ("a", "everything else: SQL, write to a file, comment, \u{2026}"),
     ("o, r", "open another log, open everything again"),
+    ("e, s", "edit the log at this line; a shell where it is"),
     ("Tab", "between the lines and the strip"),
     ("?", "these keys"),
     ("Esc", "one level out: work, panel, strip, search, filter"),
@@ -144,7 +150,13 @@ impl LogPane {
             Key::Char('"') => self.jump_to(Aim::Mark, false),
             Key::Char('o') => self.ask(Ask::Open, ""),
             Key::Char('S') => self.fail("logs stand in the order of their times"),
-            Key::Char('w') => self.wrap = !self.wrap,
+            Key::Char('w') => self.change(|pane| pane.wrap = !pane.wrap),
+            Key::Char(' ') => self.toggle_pick(),
+            Key::Char('V') => self.pick_range(),
+            Key::Char('u') => self.undo(),
+            Key::Char('-') => self.last_view(),
+            Key::Char('e') => self.edit(),
+            Key::Char('s') => self.shell(),
             Key::Char('r') => self.reopen(),
             Key::Char('?') => self.panel = Some(Panel::help()),
             Key::Tab if self.strip.is_some() => self.region = Region::Strip,
@@ -189,7 +201,7 @@ impl LogPane {
             self.region = Region::Lines;
             return true;
         }
-        if std::mem::take(&mut self.side) > 0 {
+        if self.drop_picks() || std::mem::take(&mut self.side) > 0 {
             return true;
         }
         let s = self.snapshot();
@@ -211,38 +223,59 @@ impl LogPane {
             ('g', 'E') => self.jump_to(Aim::Level(Severity::Error), false),
             ('g', 'w') => self.jump_to(Aim::Level(Severity::Warn), true),
             ('g', 'W') => self.jump_to(Aim::Level(Severity::Warn), false),
-            ('g', 't') | ('t', ':') => self.ask(Ask::Time, ""),
+            ('g', 't') => self.ask(Ask::Time, ""),
+            ('t', ':') => self.ask(Ask::Moment, ""),
+            ('t', 'c') => self.set_moment_here(),
+            ('t', 'a') => match self.cursor {
+                Some(c) => self.ask(Ask::Clock(c.source), ""),
+                None => self.fail("no line is selected"),
+            },
             ('g', 'l') => self.ask(Ask::Line, ""),
             ('g', '%') => self.ask(Ask::Percent, ""),
             ('t', 't' | 'h') => self.toggle_strip(),
-            ('t', 'l') => self.set_follow(true),
-            ('t', 'r') => {
-                self.times = match self.times {
+            ('t', 'l') => {
+                self.set_follow(true);
+                self.set_moment(None);
+            }
+            ('t', 'r') => self.change(|pane| {
+                pane.times = match pane.times {
                     Times::Hidden => Times::Clock,
                     Times::Clock => Times::Relative,
                     Times::Relative => Times::Hidden,
                 }
-            }
+            }),
             ('y', 'y' | 'b' | 'f' | 'j' | 'p') => self.copy(c),
             _ => self.fail(&format!("{first} {c} does nothing here; ? shows the keys")),
         }
         true
     }
 
-    /// Copies something of the selected line.
+    /// Copies something of the marked lines, or of the selected one.
     pub(super) fn copy(&mut self, what: char) {
         if let Some(row) = self.table_row().filter(|_| what == 'y') {
             self.events.push(PaneEvent::Copied(plain(&row)));
             return;
         }
-        let Some(row) = self.selected() else {
+        let rows = self.picked_rows();
+        if rows.is_empty() {
             self.fail("no line is selected");
             return;
-        };
-        let text = row.text().into_owned();
+        }
+        let copied: Vec<String> = rows.iter().map(|row| self.copy_of(row, what)).collect();
+        if copied.iter().all(String::is_empty) {
+            self.fail("this line has none");
+            return;
+        }
+        let copied: Vec<String> = copied.iter().flat_map(|c| c.lines()).map(plain).collect();
+        self.events.push(PaneEvent::Copied(copied.join("\n")));
+        self.tell(format!("copied from {}", super::pick::lines(rows.len())));
+    }
+
+    fn copy_of(&self, row: &Row, what: char) -> String {
+        let text = row.text();
         let parsed = row.parse(&text);
         let pairs = || parsed.fields.iter().map(|f| (f.name.to_string(), &f.value));
-        let copied = match what {
+        match what {
             'b' => match &parsed.unescaped {
                 Some(body) => body.clone(),
                 None => text.get(parsed.body.clone()).unwrap_or(&text).to_owned(),
@@ -261,26 +294,20 @@ impl LogPane {
                     _ => name.to_owned(),
                 }
             }
-            _ => text.clone(),
-        };
-        if copied.is_empty() {
-            self.fail("this line has none");
-            return;
+            _ => text.to_string(),
         }
-        let copied: Vec<String> = copied.lines().map(plain).collect();
-        self.events.push(PaneEvent::Copied(copied.join("\n")));
     }
 
     /// Ends the search, or takes the last filter away, or the minimum level.
     fn clear(&mut self) {
-        if self.end_search() {
+        if self.search.is_some() {
+            self.change(LogPane::end_search);
             self.tell("the search is over");
             return;
         }
-        self.ticks.forget();
         let s = self.snapshot();
         match s.filters.last() {
-            Some(f) => match self.view.remove_filter(f.id) {
+            Some(f) => match self.change(|pane| pane.view.remove_filter(f.id)) {
                 Ok(()) => self.tell(format!("no longer: {}", f.text)),
                 Err(e) => self.fail(&e.to_string()),
             },

@@ -53,18 +53,24 @@ impl LogPane {
         }
     }
 
-    /// Changes what is noted about the selected line, and keeps it.
-    pub(super) fn edit_mark(&mut self, change: impl FnOnce(&mut Mark)) -> Result<Mark, String> {
-        let row = self.selected().ok_or("no line is selected")?;
-        let key = self.view.mark_key(row.pos).map_err(|e| e.to_string())?.ok_or(NO_KEY)?;
+    /// Changes what is noted about the marked lines, or the selected one, and keeps it. Gives what is noted about the last.
+    pub(super) fn edit_mark(&mut self, change: impl Fn(&mut Mark)) -> Result<Mark, String> {
+        let mut keys = Vec::new();
+        for row in self.picked_rows() {
+            let key = self.view.mark_key(row.pos).map_err(|e| e.to_string())?.ok_or(NO_KEY)?;
+            keys.push((key, row.text().into_owned()));
+        }
+        let last = keys.last().map(|(key, _)| *key).ok_or("no line is selected")?;
         // Until it is safely on disk may take a while; the next change waits for that.
         if let Some(before) = self.saving.take() {
             let _ = before.join();
         }
         // Other panes keep theirs in the same file.
         self.marks = Marks::load(&self.state).map_err(|e| e.to_string())?;
-        if !self.marks.edit(key, &row.text(), change) {
-            return Err("there are too many marks".to_owned());
+        for (key, line) in keys {
+            if !self.marks.edit(key, &line, &change) {
+                return Err("there are too many marks".to_owned());
+            }
         }
         self.ticks.forget();
         let (marks, unsaved, wake) = (self.marks.clone(), Arc::clone(&self.unsaved), Arc::clone(&self.wake));
@@ -80,12 +86,15 @@ impl LogPane {
                 .spawn(save)
                 .map_err(|e| e.to_string())?,
         );
-        Ok(self.marks.get(key).cloned().unwrap_or_default())
+        Ok(self.marks.get(last).cloned().unwrap_or_default())
     }
 
     /// Sets or takes away the bookmark of the selected line.
     pub(super) fn toggle_bookmark(&mut self) {
-        match self.edit_mark(|m| m.bookmark = !m.bookmark) {
+        // Of several lines, what the first one gets they all get.
+        let first = self.picked_rows().first().and_then(|row| self.mark_of(row).cloned());
+        let on = !first.is_some_and(|m| m.bookmark);
+        match self.edit_mark(|m| m.bookmark = on) {
             Ok(m) if m.bookmark => self.tell("bookmarked; ' goes to the next one"),
             Ok(_) => self.tell("the bookmark is gone"),
             Err(e) => self.fail(&e),
@@ -104,7 +113,8 @@ impl LogPane {
             .split([' ', ','])
             .filter(|t| !t.is_empty())
             .map(|t| t.trim_start_matches('#').to_owned());
-        self.edit_mark(|m| m.tags = tags.collect()).map(|m| {
+        let tags: Vec<String> = tags.collect();
+        self.edit_mark(|m| m.tags.clone_from(&tags)).map(|m| {
             self.tell(format!(
                 "tags: {}",
                 if m.tags.is_empty() {

@@ -5,17 +5,22 @@
 //! line reaches the screen but through `sanitize`.
 
 mod chrome;
+mod condition;
 mod draw;
 mod jobs;
 mod keys;
 mod marks;
 mod menu;
+mod moment;
+mod outside;
 mod panel;
+mod pick;
 mod place;
 mod prompt;
 mod strip;
 mod text;
 mod ticks;
+mod undo;
 
 use std::{
     path::PathBuf,
@@ -100,6 +105,14 @@ pub(crate) struct LogPane {
     pending: Option<char>,
     panel: Option<Panel>,
     search: Option<Pattern>,
+    /// The search as it was typed.
+    searched: String,
+    /// Lines that are marked for what is done next.
+    picked: pick::Picked,
+    /// What can be undone.
+    past: undo::Past,
+    /// How often the time of all panes had been set when this one last went there.
+    moment: u64,
     work: Option<Work>,
     last_jump: Option<Jump>,
     /// Places that were left by a jump, and those that were gone back from.
@@ -197,6 +210,10 @@ impl LogPane {
             pending: None,
             panel: None,
             search: None,
+            searched: String::new(),
+            picked: pick::Picked::default(),
+            past: undo::Past::default(),
+            moment: moment::shared().0,
             work: None,
             last_jump: None,
             back: Vec::new(),
@@ -218,8 +235,12 @@ impl LogPane {
         };
         pane.load_marks();
         if let Some(text) = spec.args.get("filter") {
-            pane.view
-                .filter(FilterKind::In, text, &now())
+            let found = condition::predicate(text, &now());
+            found
+                .and_then(|found| {
+                    let added = pane.view.add_filter(FilterKind::In, text, found, true);
+                    added.map_err(|e| e.to_string())
+                })
                 .map_err(|e| Refused(format!("the filter of the pane: {e}")))?;
         }
         pane.retitle();
@@ -253,7 +274,9 @@ impl LogPane {
 
     fn set_level(&mut self, level: Option<Severity>) {
         let level = level.filter(|l| *l > Severity::Trace);
-        self.view.set_level(level);
+        if level != self.snapshot().level {
+            self.change(|pane| pane.view.set_level(level));
+        }
         match level {
             Some(l) => self.tell(format!("showing {l} and above")),
             None => self.tell("showing every level"),
@@ -269,15 +292,11 @@ impl LogPane {
             [first, rest @ ..] => format!("{} and {} more", first.name, rest.len()),
         };
         let of = |kind| s.filters.iter().filter(move |f| f.enabled && f.kind == kind);
-        // A line is shown when one of these fits.
-        let kept: Vec<&str> = of(FilterKind::In).map(|f| f.text.as_str()).collect();
-        let kept = match kept.as_slice() {
-            [] => None,
-            [one] => Some((*one).to_owned()),
-            many => Some(format!("({})", many.join(") OR ("))),
-        };
-        let filters: Vec<String> = kept
-            .into_iter()
+        // As one would type it: each of them takes something away.
+        let apart = |t: &str| t.contains(" OR ") || condition::program(t).is_some();
+        let kept = |t: &str| if apart(t) { format!("({t})") } else { t.to_owned() };
+        let filters: Vec<String> = of(FilterKind::In)
+            .map(|f| kept(&f.text))
             .chain(of(FilterKind::Out).map(|f| format!("-({})", f.text)))
             .chain(s.level.map(|l| format!("level:>={l}")))
             .collect();
@@ -308,6 +327,7 @@ impl Pane for LogPane {
             (self.left_at, self.indexed) = (known.lines, known.indexed);
         }
         self.due = None;
+        self.follow_moment();
         self.poll();
         self.retitle();
         self.paint(frame, area, look, focus)
@@ -379,6 +399,10 @@ impl Pane for LogPane {
         } else {
             grouped(s.lines)
         };
+        let count = match self.picked.lines.len() {
+            0 => count,
+            n => format!("{count} ({} marked)", grouped(n as u64)),
+        };
         let state = if self.follow {
             "\u{25cf}follow".to_owned()
         } else {
@@ -402,8 +426,10 @@ impl Pane for LogPane {
         let before = self.snapshot();
         let view = View::open(&self.paths, Options::default()).map_err(|e| Refused(e.to_string()))?;
         let again = before.filters.iter().try_for_each(|f| {
-            let id = view.filter(f.kind, &f.text, &now())?;
-            view.enable_filter(id, f.enabled)
+            let found = condition::predicate(&f.text, &now())?;
+            view.add_filter(f.kind, &f.text, found, f.enabled)
+                .map(drop)
+                .map_err(|e| e.to_string())
         });
         view.set_level(before.level);
         view.search(self.search.clone());
@@ -414,13 +440,15 @@ impl Pane for LogPane {
         self.indexed = false;
         self.back.clear();
         self.ahead.clear();
+        self.past = undo::Past::default();
+        self.drop_picks();
         self.ticks = Ticks::default();
         if let Some(strip) = &mut self.strip {
             strip.forget();
         }
         self.follow = true;
         self.load_marks();
-        again.map_err(|e| Refused(e.to_string()))
+        again.map_err(Refused)
     }
 
     fn is_dead(&self) -> bool {
@@ -433,6 +461,10 @@ impl Pane for LogPane {
 
     fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    fn prompts(&self) -> bool {
+        self.typing.is_some()
     }
 
     fn hints(&self) -> Vec<(String, String)> {

@@ -190,9 +190,13 @@ impl LogPane {
                         FilterKind::Out => format!("hide  {}", plain(&f.text)),
                     },
                     right: format!(
-                        "{} of {}{}",
+                        "{} of {} {}{}",
                         super::grouped(f.matched),
                         super::grouped(f.evaluated),
+                        match f.kind {
+                            FilterKind::In => "pass",
+                            FilterKind::Out => "are hidden",
+                        },
                         if f.enabled { "" } else { " off" }
                     ),
                     off: !f.enabled,
@@ -406,11 +410,15 @@ impl LogPane {
         let at = p.at;
         let result = match (&p.kind, k.key) {
             (Kind::Filters, Key::Char(' ') | Key::Enter) => match s.filters.get(at) {
-                Some(f) => self.view.enable_filter(f.id, !f.enabled).map_err(|e| e.to_string()),
+                Some(f) => self
+                    .change(|pane| pane.view.enable_filter(f.id, !f.enabled))
+                    .map_err(|e| e.to_string()),
                 None => Ok(()),
             },
             (Kind::Filters, Key::Char('D')) => match s.filters.get(at) {
-                Some(f) => self.view.remove_filter(f.id).map_err(|e| e.to_string()),
+                Some(f) => self
+                    .change(|pane| pane.view.remove_filter(f.id))
+                    .map_err(|e| e.to_string()),
                 None => Ok(()),
             },
             (Kind::Sources, Key::Char('D')) => match s.sources.get(at) {
@@ -436,7 +444,8 @@ impl LogPane {
                 self.add_filter(kind, &format!("{name}:{}", quoted(&value)))
             }
             (Kind::Columns(v), Key::Char(' ') | Key::Enter) => {
-                if let Some(c) = v.get(at) {
+                if let Some(c) = v.get(at).cloned() {
+                    let before = self.guise();
                     match self.columns.iter().position(|x| x.name == c.name) {
                         Some(i) => drop(self.columns.remove(i)),
                         None => self.columns.push(Shown {
@@ -445,12 +454,15 @@ impl LogPane {
                         }),
                     }
                     self.cell = self.cell.min(self.columns.len().saturating_sub(1));
+                    self.changed_from(before);
                 }
                 Ok(())
             }
             (Kind::Columns(_), Key::Char('\\')) => {
-                self.columns.clear();
-                self.cell = 0;
+                self.change(|pane| {
+                    pane.columns.clear();
+                    pane.cell = 0;
+                });
                 Ok(())
             }
             (Kind::Levels, Key::Char(' ') | Key::Enter) => {

@@ -1,17 +1,20 @@
 //! The prompt at the bottom: what it asks for, what it says while one types, completion, and what an answer does.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use qd_core::{
     When,
-    filter::{self, Diagnostic, FieldType, Filter, Level},
+    filter::{self, Diagnostic, FieldType, Level},
 };
-use qd_logs_view::{FilterKind, columns, plain, schema};
+use qd_logs_view::{FilterKind, PreviewState, SharedPredicate, Snapshot, columns, plain, schema};
 use qd_tty::{Key, KeyEvent, Mods};
 use qd_ui::edit::{Edit, LineEdit};
 
 use super::{
-    LogPane, now,
+    LogPane, condition, grouped, now,
     text::{shown, signed_nanos},
 };
 
@@ -38,6 +41,8 @@ pub(super) enum Ask {
     Filter(Mode),
     /// A moment to go to.
     Time,
+    /// A moment for all log panes to go to.
+    Moment,
     /// A line number of the selected line's source.
     Line,
     /// A share of everything to go to.
@@ -65,6 +70,7 @@ impl Ask {
             Ask::Filter(Mode::Out) => "hide",
             Ask::Filter(Mode::Find) => "find",
             Ask::Time => "go to time",
+            Ask::Moment => "all logs to",
             Ask::Line => "go to line",
             Ask::Percent => "go to %",
             Ask::Clock(_) => "add to its clock",
@@ -81,11 +87,11 @@ impl Ask {
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Ask::Filter(Mode::In) => {
-                "word  \"a phrase\"  field:>=500  /regex/  -not  a OR b \u{b7} Tab completes \u{b7} Ctrl-t: hide, find"
+                "word \"a phrase\" field:>=500 /regex/ -not a OR b vrl:.a>1 \u{b7} Tab completes \u{b7} Ctrl-t: hide, find"
             }
             Ask::Filter(Mode::Out) => "what matches is hidden \u{b7} Tab completes \u{b7} Ctrl-t: find, show only",
             Ask::Filter(Mode::Find) => "a text, or /regex/ \u{b7} n N go on, \\ ends it \u{b7} Ctrl-t: show only, hide",
-            Ask::Time => "12:30  2026-05-01 08:00  -15m",
+            Ask::Time | Ask::Moment => "12:30  2026-05-01 08:00  -15m",
             Ask::Line => "the number of a line of this source",
             Ask::Percent => "0 to 100",
             Ask::Clock(_) => "1h  -30s  +250ms",
@@ -102,7 +108,7 @@ impl Ask {
     fn group(&self) -> u8 {
         match self {
             Ask::Filter(_) => 0,
-            Ask::Time => 1,
+            Ask::Time | Ask::Moment => 1,
             Ask::Line | Ask::Percent => 2,
             Ask::Clock(_) => 3,
             Ask::Sql => 4,
@@ -140,20 +146,51 @@ pub(super) struct Typing {
     /// What is wrong with the filter, and where.
     pub(super) faults: Vec<Diagnostic>,
     pub(super) choices: Option<Choices>,
+    /// The preview of what is typed.
+    preview: Option<u32>,
     past: Option<usize>,
 }
 
 impl Typing {
     /// What is to be said above the prompt, and whether it is bad.
-    pub(super) fn words(&self) -> (String, bool) {
+    pub(super) fn words(&self, known: &Snapshot) -> (String, bool) {
         if let Some(e) = &self.error {
             return (plain(e.lines().next().unwrap_or_default()), true);
         }
-        match self.faults.first() {
-            Some(f) => (plain(&f.to_string()), f.level == Level::Error),
-            None => (self.ask.hint().to_owned(), false),
+        let counted = known
+            .preview
+            .as_ref()
+            .filter(|p| Some(p.id) == self.preview)
+            .map(|p| counted(p, known, matches!(self.ask, Ask::Filter(Mode::Find))));
+        match (self.faults.first(), counted) {
+            (Some(f), None) => (plain(&f.to_string()), f.level == Level::Error),
+            (Some(f), Some(n)) => (format!("{n} \u{b7} {}", plain(&f.to_string())), false),
+            (None, Some(n)) => (n, false),
+            (None, None) => (self.ask.hint().to_owned(), false),
         }
     }
+}
+
+/// What a filter would do that is being typed, in words.
+fn counted(p: &PreviewState, known: &Snapshot, finds: bool) -> String {
+    let so_far = if p.done {
+        String::new()
+    } else {
+        let share = p.evaluated as f64 * 100.0 / known.lines.max(1) as f64;
+        format!(" so far \u{b7} {share:.0} % looked at")
+    };
+    if finds {
+        return format!("{} lines have it{so_far}", grouped(p.rows));
+    }
+    let verb = match p.kind {
+        FilterKind::In => "match",
+        FilterKind::Out => "are hidden by it",
+    };
+    let mut out = format!("{} of {} lines {verb}", grouped(p.matched), grouped(known.lines));
+    if known.level.is_some() || known.filters.iter().any(|f| f.enabled) || p.kind == FilterKind::Out {
+        out.push_str(&format!(", {} of {} stay", grouped(p.rows), grouped(known.rows)));
+    }
+    out + &so_far
 }
 
 /// What was answered before, by group.
@@ -223,8 +260,16 @@ impl LogPane {
             error: None,
             faults: Vec::new(),
             choices: None,
+            preview: None,
             past: None,
         });
+        self.typed();
+    }
+
+    /// Ends the prompt without an answer.
+    fn leave_prompt(&mut self) {
+        self.typing = None;
+        self.view.end_preview();
     }
 
     /// A path as it is typed: from the home directory, from the pane's own, or absolute.
@@ -253,15 +298,35 @@ impl LogPane {
         t.error = None;
         t.choices = None;
         t.faults.clear();
-        if let Ask::Filter(Mode::In | Mode::Out) = t.ask
-            && !t.edit.text().trim().is_empty()
-        {
-            t.faults = match Filter::new(t.edit.text(), &schema(), &now()) {
-                Ok(f) => f.warnings().to_vec(),
-                Err(faults) => faults,
-            };
-            // The worst is told first.
-            t.faults.sort_by_key(|f| std::cmp::Reverse(f.level));
+        t.preview = None;
+        let text = t.edit.text().trim();
+        let (kind, found) = match t.ask {
+            Ask::Filter(_) if text.is_empty() => (FilterKind::In, None),
+            Ask::Filter(Mode::Find) => {
+                let found = super::jobs::pattern(text).ok();
+                (FilterKind::In, found.map(|p| Arc::new(p) as SharedPredicate))
+            }
+            Ask::Filter(mode) => {
+                let found = match condition::compile(t.edit.text(), &now()) {
+                    Ok((found, warnings)) => {
+                        t.faults = warnings;
+                        Some(found)
+                    }
+                    Err(faults) => {
+                        t.faults = faults;
+                        None
+                    }
+                };
+                // The worst is told first.
+                t.faults.sort_by_key(|f| std::cmp::Reverse(f.level));
+                (if mode == Mode::In { FilterKind::In } else { FilterKind::Out }, found)
+            }
+            _ => return,
+        };
+        // It is counted in the background, until the next key.
+        match found {
+            Some(found) => t.preview = Some(self.view.preview(kind, text, found)),
+            None => self.view.end_preview(),
         }
     }
 
@@ -272,10 +337,10 @@ impl LogPane {
             (Key::Esc, _) => {
                 // One level out: what is offered first.
                 if t.choices.take().is_none() {
-                    self.typing = None;
+                    self.leave_prompt();
                 }
             }
-            (Key::Char('c' | 'g'), Mods::CTRL) => self.typing = None,
+            (Key::Char('c' | 'g'), Mods::CTRL) => self.leave_prompt(),
             (Key::Enter, _) => self.answer(),
             (Key::Tab, Mods::SHIFT) => self.complete(false),
             (Key::Tab, m) if m.is_empty() => self.complete(true),
@@ -351,7 +416,7 @@ impl LogPane {
         let t = self.typing.as_ref()?;
         let before = t.edit.before();
         match t.ask {
-            Ask::Filter(Mode::In | Mode::Out) => {
+            Ask::Filter(Mode::In | Mode::Out) if condition::program(t.edit.text()).is_none() => {
                 let rows = self.sample();
                 let mut fields = schema();
                 for c in columns(&rows) {
@@ -410,9 +475,17 @@ impl LogPane {
         let text = t.edit.text().trim().to_owned();
         let may_be_empty = matches!(t.ask, Ask::Comment | Ask::Tags);
         if text.is_empty() && !may_be_empty {
+            self.view.end_preview();
             return;
         }
-        let done = self.take_answer(&t.ask, &text);
+        let known = t.preview.take().filter(|_| matches!(t.ask, Ask::Filter(Mode::In | Mode::Out)));
+        let done = match known {
+            Some(id) => self.take_preview(id, &t.ask, &text),
+            None => self.take_answer(&t.ask, &text),
+        };
+        if matches!(t.ask, Ask::Filter(_)) {
+            self.view.end_preview();
+        }
         match done {
             Ok(()) => {
                 if !matches!(t.ask, Ask::Replace(_)) && !text.is_empty() {
@@ -435,6 +508,14 @@ impl LogPane {
             Ask::Time => {
                 let when = When::parse(text, &now()).map_err(|e| e.to_string())?;
                 let to = self.view.at_time(when.start(now().at));
+                self.go(to, "line at or after that time");
+                Ok(())
+            }
+            Ask::Moment => {
+                let when = When::parse(text, &now()).map_err(|e| e.to_string())?;
+                let at = when.start(now().at);
+                let to = self.view.at_time(at);
+                self.set_moment(Some(at));
                 self.go(to, "line at or after that time");
                 Ok(())
             }
@@ -500,13 +581,24 @@ impl LogPane {
         }
     }
 
+    /// Makes a filter of what was counted while it was typed.
+    fn take_preview(&mut self, id: u32, ask: &Ask, text: &str) -> Result<(), String> {
+        let before = self.guise();
+        if self.view.take_preview(id).map_err(|e| e.to_string())? {
+            self.changed_from(before);
+            return Ok(());
+        }
+        self.take_answer(ask, text)
+    }
+
     /// Adds a filter; the selection stays where it is, or at the nearest line that is left.
     pub(super) fn add_filter(&mut self, kind: FilterKind, text: &str) -> Result<(), String> {
+        let found = condition::predicate(text, &now())?;
+        let before = self.guise();
         self.view
-            .filter(kind, text, &now())
-            .map(drop)
+            .add_filter(kind, text, found, true)
             .map_err(|e| e.to_string())?;
-        self.ticks.forget();
+        self.changed_from(before);
         Ok(())
     }
 }

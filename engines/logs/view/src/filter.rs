@@ -1,8 +1,9 @@
 //! Filters: what passes a view, as a list of predicates in and out, and a minimum level.
 //!
 //! Each filter keeps its own masks, so that switching one on or off only combines what is known. A line passes when its
-//! level is high enough, no enabled *out* filter matches it and, if there are enabled *in* filters, one of them does. A
-//! line without a level counts as an informational one. Filters that are off are evaluated too: their counts are previews.
+//! level is high enough, every enabled *in* filter matches it and no enabled *out* filter does: each takes something away, as
+//! in a chain of greps. A line without a level counts as an informational one. Filters that are off are evaluated too: their
+//! counts are previews. One more filter can be [previewed](crate::View::preview) while it is typed.
 
 use std::sync::Arc;
 
@@ -25,9 +26,9 @@ pub const MAX_FILTERS: usize = 64;
 /// Whether a filter keeps what it matches or hides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FilterKind {
-    /// Only what one of these matches is shown.
+    /// Only what each of these matches is shown.
     In,
-    /// What one of these matches is hidden.
+    /// What any of these matches is hidden.
     Out,
 }
 
@@ -46,6 +47,25 @@ pub struct FilterState {
     pub matched: u64,
     /// How many lines it was asked about so far.
     pub evaluated: u64,
+}
+
+/// What a filter would do that is being typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewState {
+    /// Its number: that of the call of [`crate::View::preview`] that began it.
+    pub id: u32,
+    /// In or out.
+    pub kind: FilterKind,
+    /// As typed.
+    pub text: String,
+    /// Lines that it matches, so far.
+    pub matched: u64,
+    /// Lines that it was asked about, so far.
+    pub evaluated: u64,
+    /// Lines that would be shown with it beside the other filters, so far.
+    pub rows: u64,
+    /// Whether everything was looked at and the numbers are whole.
+    pub done: bool,
 }
 
 /// What the fields of log entries are, for checking and completing filters.
@@ -116,6 +136,7 @@ pub fn from_filter(filter: Filter) -> SharedPredicate {
 }
 
 /// What a lens asks of lines.
+#[derive(Clone)]
 pub(crate) enum Ask {
     /// At least this level.
     Level(Level),
@@ -139,6 +160,16 @@ impl Lens {
             ask,
             masks: Masks::default(),
         }
+    }
+
+    /// The same question with nothing known of its answers.
+    pub(crate) fn anew(&self) -> Lens {
+        Lens::new(self.id, self.text.clone(), self.ask.clone())
+    }
+
+    /// Whether looking at lines takes too long for somebody who waits.
+    pub(crate) fn slow(&self) -> bool {
+        matches!(&self.ask, Ask::Predicate(predicate, _) if predicate.slow())
     }
 
     pub(crate) fn predicate(id: u32, text: String, predicate: SharedPredicate, window: (i64, i64)) -> Lens {
@@ -215,7 +246,7 @@ pub(crate) struct Set {
     pub filters: Vec<Active>,
     pub level: Option<(Severity, Arc<Lens>)>,
     /// Which lines pass all of it.
-    pub masks: Masks,
+    pub masks: Arc<Masks>,
 }
 
 impl Set {
@@ -226,9 +257,14 @@ impl Set {
 
     /// Every lens: those that take part first.
     pub(crate) fn lenses(&self) -> impl Iterator<Item = &Arc<Lens>> {
-        let on = self.filters.iter().filter(|f| f.enabled).map(|f| &f.lens);
         let off = self.filters.iter().filter(|f| !f.enabled).map(|f| &f.lens);
-        self.level.iter().map(|(_, lens)| lens).chain(on).chain(off)
+        self.asked().chain(off)
+    }
+
+    /// Those that take part.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Arc<Lens>> {
+        let on = self.filters.iter().filter(|f| f.enabled).map(|f| &f.lens);
+        self.level.iter().map(|(_, lens)| lens).chain(on)
     }
 
     /// Which lines of a block pass, given the mask of each lens that takes part.
@@ -237,23 +273,15 @@ impl Set {
         if let Some((_, lens)) = &self.level {
             passing = mask(lens);
         }
-        let enabled = |kind| self.filters.iter().filter(move |f| f.enabled && f.kind == kind);
-        let mut wanted = None;
-        for filter in enabled(FilterKind::In) {
-            let found = mask(&filter.lens);
-            wanted = Some(match wanted {
-                Some(so_far) => found.or(&so_far, lines),
-                None => found,
-            });
-        }
-        if let Some(wanted) = wanted {
-            passing = passing.and(&wanted, lines);
-        }
-        for filter in enabled(FilterKind::Out) {
+        for filter in self.filters.iter().filter(|f| f.enabled) {
             if passing == Mask::None {
                 break;
             }
-            passing = passing.without(&mask(&filter.lens), lines);
+            let found = mask(&filter.lens);
+            passing = match filter.kind {
+                FilterKind::In => passing.and(&found, lines),
+                FilterKind::Out => passing.without(&found, lines),
+            };
         }
         passing
     }
@@ -268,5 +296,30 @@ impl Set {
             evaluated: f.lens.masks.evaluated(),
         };
         self.filters.iter().map(state).collect()
+    }
+}
+
+/// A filter that is being typed: the view's set with it in.
+pub(crate) struct Preview {
+    pub lens: Arc<Lens>,
+    pub kind: FilterKind,
+    pub set: Arc<Set>,
+}
+
+/// The filters and the minimum level of a view at one moment, to come back to: with what is known of their answers.
+#[derive(Clone, Default)]
+pub struct Stance {
+    pub(crate) filters: Vec<Active>,
+    pub(crate) level: Option<(Severity, Arc<Lens>)>,
+    /// How often what is known of a source had been forgotten then.
+    pub(crate) forgotten: u64,
+}
+
+impl std::fmt::Debug for Stance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stance")
+            .field("filters", &self.filters.iter().map(|f| &f.lens.text).collect::<Vec<_>>())
+            .field("level", &self.level.as_ref().map(|(level, _)| level))
+            .finish()
     }
 }

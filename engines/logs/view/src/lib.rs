@@ -78,7 +78,7 @@ mod work;
 pub use block::MAX_LINE;
 pub use error::{Error, Result};
 pub use export::ExportFormat;
-pub use filter::{FilterKind, FilterState, MAX_FILTERS, from_filter, language, schema};
+pub use filter::{FilterKind, FilterState, MAX_FILTERS, PreviewState, Stance, from_filter, language, schema};
 pub use find::{Job, Pattern, Target};
 pub use format::{Field, FieldValue, Format, Parsed};
 pub use histogram::{Histogram, MAX_BUCKETS};

@@ -89,14 +89,6 @@ impl Mask {
         }
     }
 
-    pub(crate) fn or(&self, other: &Mask, lines: usize) -> Mask {
-        match (self, other) {
-            (Mask::All, _) | (_, Mask::All) => Mask::All,
-            (Mask::None, mask) | (mask, Mask::None) => mask.clone(),
-            _ => self.zip(other, lines, |a, b| a | b),
-        }
-    }
-
     pub(crate) fn without(&self, other: &Mask, lines: usize) -> Mask {
         match (self, other) {
             (Mask::None, _) | (_, Mask::All) => Mask::None,
@@ -296,7 +288,6 @@ mod tests {
             let (x, y) = (mask(&a), mask(&b));
             for n in 0..lines {
                 prop_assert_eq!(x.and(&y, lines).get(n), a[n] && b[n]);
-                prop_assert_eq!(x.or(&y, lines).get(n), a[n] || b[n]);
                 prop_assert_eq!(x.without(&y, lines).get(n), a[n] && !b[n]);
                 prop_assert_eq!(x.next(n, lines), (n..lines).find(|k| a[*k]));
                 prop_assert_eq!(x.back(n), (0..=n).rev().find(|k| a[*k]));

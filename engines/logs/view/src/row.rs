@@ -238,6 +238,11 @@ pub trait Predicate: Send + Sync {
         false
     }
 
+    /// Whether a screenful of blocks is too much to be judged while somebody waits: then only the worker threads ask it.
+    fn slow(&self) -> bool {
+        false
+    }
+
     /// Whether each line is judged by itself instead of whole entries.
     fn by_line(&self) -> bool {
         false

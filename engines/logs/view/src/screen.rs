@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use qd_core::{Severity, Timestamp};
 
 use crate::block::CONTINUES;
 use crate::error::Result;
-use crate::filter::{Active, Ask, FilterKind, Lens, MAX_FILTERS, Set};
+use crate::filter::{Active, Ask, FilterKind, Lens, MAX_FILTERS, Preview, Set, Stance};
 use crate::format::level::severity;
 use crate::index::CHUNK_BLOCKS;
 use crate::row::{LineNumber, Pos, Row, Screen, SharedPredicate};
 use crate::stamp::NONE;
 use crate::view::View;
-use crate::walk::{Place, Stream, Walk};
+use crate::walk::{Budget, Place, Stream, Walk};
 
-/// How many blocks one call may evaluate or feel its way through before it gives what it has: a few milliseconds at worst.
+/// How many blocks one call may evaluate or feel its way through before it gives what it has.
 const BUDGET: u32 = 24;
+/// And how long that may take in all, beside the first of them.
+const HURRY: Duration = Duration::from_micros(500);
 /// How many rows one call gives.
 pub const MAX_ROWS: usize = 4096;
 
@@ -82,6 +85,10 @@ pub(crate) fn row(stream: &Stream, numbers: &mut Option<(u32, u64, LineNumber)>)
     })
 }
 
+fn too_many() -> crate::Error {
+    crate::Error::Filter(format!("a view takes at most {MAX_FILTERS} filters"))
+}
+
 impl View {
     /// The rows around a place: at most `before` in front of it, and `after` from it on. For a screen's worth of rows this
     /// takes well under a millisecond when the blocks are cached, and reads one 64 KiB block a source when they are not.
@@ -90,7 +97,7 @@ impl View {
     }
 
     pub(crate) fn gather(&self, place: Place, before: usize, after: usize, budget: u32) -> Result<Screen> {
-        let mut walk = Walk::new(self.shared(), budget);
+        let mut walk = Walk::with(self.shared(), Budget::hurry(budget, HURRY));
         let places = walk.places(place)?;
         let mut screen = Screen::default();
         let mut numbers = None;
@@ -333,9 +340,7 @@ impl View {
         let mut next = shared.edit.lock();
         let set = shared.set();
         if set.filters.len() >= MAX_FILTERS {
-            return Err(crate::Error::Filter(format!(
-                "a view takes at most {MAX_FILTERS} filters"
-            )));
+            return Err(too_many());
         }
         let id = *next;
         *next += 1;
@@ -353,6 +358,90 @@ impl View {
     /// Adds a filter in the shared language.
     pub fn filter(&self, kind: FilterKind, text: &str, now: &qd_core::Now) -> Result<u32> {
         self.add_filter(kind, text, crate::filter::language(text, now)?, true)
+    }
+
+    /// Counts what a filter would do that is being typed ([`crate::Snapshot::preview`]), in the background; the next call, or
+    /// any change of the filters, ends that. Gives its number.
+    pub fn preview(&self, kind: FilterKind, text: &str, predicate: SharedPredicate) -> u32 {
+        let shared = self.shared();
+        let mut next = shared.edit.lock();
+        let id = *next;
+        *next += 1;
+        let set = shared.set();
+        let lens = Arc::new(Lens::predicate(id, text.to_owned(), predicate, (i64::MIN, i64::MAX)));
+        let mut filters = set.filters.clone();
+        filters.push(Active {
+            lens: Arc::clone(&lens),
+            kind,
+            enabled: true,
+        });
+        let set = Set {
+            filters,
+            level: set.level.clone(),
+            ..Set::default()
+        };
+        shared.set_preview(Some(Preview {
+            lens,
+            kind,
+            set: Arc::new(set),
+        }));
+        id
+    }
+
+    /// Ends the preview, if there is one.
+    pub fn end_preview(&self) {
+        self.shared().set_preview(None);
+    }
+
+    /// Makes a filter of the preview, with all that is known of it. `false` when that preview is over.
+    pub fn take_preview(&self, id: u32) -> Result<bool> {
+        let shared = self.shared();
+        let _guard = shared.edit.lock();
+        let Some(preview) = shared.preview().filter(|p| p.lens.id == id) else {
+            return Ok(false);
+        };
+        if preview.set.filters.len() > MAX_FILTERS {
+            return Err(too_many());
+        }
+        shared.replace_set(Set {
+            filters: preview.set.filters.clone(),
+            level: preview.set.level.clone(),
+            masks: Arc::clone(&preview.set.masks),
+            ..Set::default()
+        });
+        Ok(true)
+    }
+
+    /// The filters and the minimum level as they are, to come back to.
+    pub fn stance(&self) -> Stance {
+        let forgotten = self.shared().forgotten();
+        let set = self.shared().set();
+        Stance {
+            filters: set.filters.clone(),
+            level: set.level.clone(),
+            forgotten,
+        }
+    }
+
+    /// Brings filters and minimum level back to what they were. What was known of them is still known, unless sources began
+    /// anew or had their clocks adjusted meanwhile.
+    pub fn take_stance(&self, stance: &Stance) {
+        let shared = self.shared();
+        let _guard = shared.edit.lock();
+        let mut stance = stance.clone();
+        if stance.forgotten != shared.forgotten() {
+            for filter in &mut stance.filters {
+                filter.lens = Arc::new(filter.lens.anew());
+            }
+            if let Some((_, lens)) = &mut stance.level {
+                *lens = Arc::new(lens.anew());
+            }
+        }
+        shared.replace_set(Set {
+            filters: stance.filters,
+            level: stance.level,
+            ..Set::default()
+        });
     }
 
     /// Switches a filter on or off.

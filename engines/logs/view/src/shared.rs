@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -12,7 +12,7 @@ use qd_core::Published;
 
 use crate::block::{Cache, Lines};
 use crate::error::{Error, Result};
-use crate::filter::{Lens, Set};
+use crate::filter::{Lens, Preview, PreviewState, Set};
 use crate::index::{CHUNK_BLOCKS, Index};
 use crate::mask::{Around, Mask};
 use crate::source::Source;
@@ -26,7 +26,11 @@ const ROTATIONS: usize = 4;
 /// Masks of single blocks by source and block, and how long the source was then.
 type Quick = HashMap<(u32, u64), (u64, Mask)>;
 /// The versions of filters and search, the number of chunks, and the chunk below which work is left.
-type Hint = ((u64, u32), usize, usize);
+type Hint = (Versions, usize, usize);
+/// The versions of the filters, the search and the preview.
+pub(crate) type Versions = (u64, u32, u32);
+/// How long a change of the filters may combine what is known before the workers go on with it.
+const AT_ONCE: Duration = Duration::from_millis(2);
 
 /// What the threads of a view share.
 pub(crate) struct Shared {
@@ -36,6 +40,9 @@ pub(crate) struct Shared {
     cache: Mutex<Cache>,
     set: ArcSwap<Set>,
     search: ArcSwapOption<Lens>,
+    preview: ArcSwapOption<Preview>,
+    /// How often what is known of a source was forgotten.
+    forgotten: AtomicU64,
     /// Serialises changes of the filters; holds the next number.
     pub edit: Mutex<u32>,
     /// Masks made for the screen before the workers got there, by the set's epoch.
@@ -71,6 +78,8 @@ impl Shared {
             next_source: AtomicU32::new(0),
             set: ArcSwap::default(),
             search: ArcSwapOption::empty(),
+            preview: ArcSwapOption::empty(),
+            forgotten: AtomicU64::new(0),
             edit: Mutex::new(1),
             quick: Mutex::default(),
             focus: Mutex::default(),
@@ -106,28 +115,56 @@ impl Shared {
 
     pub(crate) fn replace_set(&self, mut set: Set) {
         set.epoch = self.set.load().epoch + 1;
-        // What the lenses know already is combined at once, so that switching a filter on or off is immediate.
+        // What the lenses know already is combined at once, from the end on, so that switching a filter on or off is
+        // immediate; of a large log the workers do the rest.
+        let until = Instant::now() + AT_ONCE;
         if !set.open() {
-            for source in self.sources().iter() {
+            'sources: for source in self.sources().iter() {
                 let index = source.index();
-                for (n, of) in index.chunks.iter().enumerate() {
+                for (n, of) in index.chunks.iter().enumerate().rev() {
                     let Some(of) = of else { continue };
-                    let on = |f: &&crate::filter::Active| f.enabled;
-                    let known = set
-                        .filters
-                        .iter()
-                        .filter(on)
-                        .map(|f| &f.lens)
-                        .chain(set.level.iter().map(|(_, l)| l));
-                    if known.into_iter().all(|lens| lens.masks.get(source.id, n, of).is_some()) {
+                    if set.masks.get(source.id, n, of).is_some() {
+                        continue;
+                    }
+                    if Instant::now() > until {
+                        break 'sources;
+                    }
+                    if set.asked().all(|lens| lens.masks.get(source.id, n, of).is_some()) {
                         crate::work::combine_chunk(&set, source, n, of);
                     }
                 }
             }
         }
+        self.preview.store(None);
         self.set.store(Arc::new(set));
         self.poke();
         self.changed();
+    }
+
+    pub(crate) fn preview(&self) -> Option<Arc<Preview>> {
+        self.preview.load_full()
+    }
+
+    pub(crate) fn set_preview(&self, preview: Option<Preview>) {
+        if preview.is_none() && self.preview.load().is_none() {
+            return;
+        }
+        self.preview.store(preview.map(Arc::new));
+        self.poke();
+        self.changed_soon();
+    }
+
+    /// What work is done for: a change of it makes work that goes on worthless.
+    pub(crate) fn versions(&self) -> Versions {
+        (
+            self.set.load().epoch,
+            self.search.load().as_ref().map_or(0, |lens| lens.id),
+            self.preview.load().as_ref().map_or(0, |p| p.lens.id),
+        )
+    }
+
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Relaxed)
     }
 
     pub(crate) fn search_lens(&self) -> Option<Arc<Lens>> {
@@ -215,6 +252,11 @@ impl Shared {
         if of.is_some() && !budget.take() {
             return Ok(None);
         }
+        let unknown = |lens: &Arc<Lens>| of.is_none_or(|of| lens.masks.get(source.id, chunk, of).is_none());
+        if budget.hurried() && set.asked().any(|lens| lens.slow() && unknown(lens)) {
+            budget.give_up();
+            return Ok(None);
+        }
         let summary = index.block(block);
         let mut failed = None;
         let mut loaded: Option<[Option<Arc<Lines>>; 3]> = None;
@@ -295,14 +337,14 @@ impl Shared {
     }
 
     /// Below which chunk work is left, for these versions of filters and search.
-    pub(crate) fn hint(&self, source: u32, versions: (u64, u32), count: usize) -> usize {
+    pub(crate) fn hint(&self, source: u32, versions: Versions, count: usize) -> usize {
         match self.hints.lock().get(&source) {
             Some((known, at, chunk)) if *known == versions && *at == count => *chunk,
             _ => count,
         }
     }
 
-    pub(crate) fn set_hint(&self, source: u32, versions: (u64, u32), count: usize, chunk: usize) {
+    pub(crate) fn set_hint(&self, source: u32, versions: Versions, count: usize, chunk: usize) {
         // One above, since the chunk itself is only begun; while not everything is indexed, nothing may be passed over.
         let whole = self
             .sources
@@ -314,8 +356,13 @@ impl Shared {
     }
 
     pub(crate) fn forget(&self, source: u32) {
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
         let set = self.set();
         set.masks.forget(source);
+        if let Some(preview) = self.preview() {
+            preview.set.masks.forget(source);
+            preview.lens.masks.forget(source);
+        }
         set.lenses().for_each(|lens| lens.masks.forget(source));
         if let Some(search) = self.search_lens() {
             search.masks.forget(source);
@@ -449,6 +496,8 @@ impl Shared {
         };
         let (mut known, mut all) = (0, 0);
         let mut evaluated = true;
+        let preview = self.preview();
+        let mut previewed = true;
         for source in self.sources.load().iter() {
             let index = source.index();
             let complete = index.complete() && source.settled(index.len);
@@ -472,6 +521,11 @@ impl Shared {
                     evaluated &= of.as_ref().is_some_and(|of| set.masks.get(source.id, n, of).is_some());
                 }
             }
+            if let Some(preview) = &preview {
+                let known = |(n, of): (usize, &Arc<_>)| preview.set.masks.get(source.id, n, of).is_some();
+                let mut chunks = index.chunks.iter().enumerate();
+                previewed &= chunks.all(|(n, of)| of.as_ref().is_some_and(|of| known((n, of))));
+            }
             snapshot.sources.push(SourceState {
                 id: source.id,
                 name: source.name.clone(),
@@ -494,6 +548,15 @@ impl Shared {
         };
         snapshot.filtered = snapshot.indexed && evaluated;
         snapshot.filters = set.states();
+        snapshot.preview = preview.map(|preview| PreviewState {
+            id: preview.lens.id,
+            kind: preview.kind,
+            text: preview.lens.text.clone(),
+            matched: preview.lens.masks.matched(),
+            evaluated: preview.lens.masks.evaluated(),
+            rows: preview.set.masks.matched(),
+            done: snapshot.indexed && previewed,
+        });
         snapshot.level = set.level.as_ref().map(|(level, _)| *level);
         snapshot.search = self.search_lens().map(|lens| SearchState {
             text: lens.text.clone(),

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use qd_core::{Published, Record, Severity};
 
 use crate::error::{Error, Result};
-use crate::filter::FilterState;
+use crate::filter::{FilterState, PreviewState};
 use crate::format::Format;
 use crate::shared::Shared;
 use crate::source::Source;
@@ -108,6 +108,8 @@ pub struct Snapshot {
     pub progress: f64,
     /// The filters in the order they were added.
     pub filters: Vec<FilterState>,
+    /// What the filter would do that is being typed, if one is.
+    pub preview: Option<PreviewState>,
     /// The minimum level, if there is one.
     pub level: Option<Severity>,
     /// The search, if there is one.

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::block::Lines;
 use crate::error::Result;
@@ -38,6 +39,9 @@ struct Loaded {
 pub(crate) struct Budget {
     left: Cell<u32>,
     spent: Cell<bool>,
+    /// Until when, for somebody who waits.
+    until: Option<Instant>,
+    begun: Cell<bool>,
 }
 
 impl Budget {
@@ -45,11 +49,33 @@ impl Budget {
         Budget {
             left: Cell::new(blocks),
             spent: Cell::new(false),
+            until: None,
+            begun: Cell::new(false),
         }
     }
 
+    /// For somebody who waits: one block, and more only within this time.
+    pub(crate) fn hurry(blocks: u32, most: Duration) -> Budget {
+        Budget {
+            until: Some(Instant::now() + most),
+            ..Budget::new(blocks)
+        }
+    }
+
+    /// Whether somebody waits.
+    pub(crate) fn hurried(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Leaves the rest undone.
+    pub(crate) fn give_up(&self) {
+        self.spent.set(true);
+        self.left.set(0);
+    }
+
     pub(crate) fn take(&self) -> bool {
-        match self.left.get().checked_sub(1) {
+        let late = self.begun.replace(true) && self.until.is_some_and(|until| Instant::now() > until);
+        match self.left.get().checked_sub(1).filter(|_| !late) {
             Some(left) => {
                 self.left.set(left);
                 true
@@ -254,10 +280,14 @@ pub(crate) enum Place {
 
 impl<'v> Walk<'v> {
     pub(crate) fn new(view: &'v Shared, budget: u32) -> Walk<'v> {
+        Walk::with(view, Budget::new(budget))
+    }
+
+    pub(crate) fn with(view: &'v Shared, budget: Budget) -> Walk<'v> {
         Walk {
             view,
             streams: view.sources().iter().map(Stream::new).collect(),
-            budget: Budget::new(budget),
+            budget,
         }
     }
 

@@ -14,6 +14,8 @@ use crate::source::{Kind, Source};
 
 /// How many threads index and filter.
 const THREADS: usize = 2;
+/// How much these threads stand back behind those that somebody waits for.
+const NICE: i32 = 5;
 
 /// What a worker found to do.
 enum Job {
@@ -37,6 +39,8 @@ pub(crate) fn start(view: &Arc<Shared>) -> std::io::Result<()> {
 }
 
 fn worker(view: &Shared) {
+    // On Linux this is the thread's own; where it is refused, it works all the same.
+    let _refused = rustix::process::setpriority_process(None, NICE);
     let mut buf = Vec::new();
     while !view.stopped() {
         let seen = view.work_version();
@@ -89,9 +93,11 @@ fn next(view: &Shared) -> Option<Job> {
 fn next_filter(view: &Shared, near: bool) -> Option<Job> {
     let set = view.set();
     let search = view.search_lens();
-    if set.filters.is_empty() && set.level.is_none() && search.is_none() {
+    let preview = view.preview();
+    if set.filters.is_empty() && set.level.is_none() && search.is_none() && preview.is_none() {
         return None;
     }
+    let versions = view.versions();
     let focus = view.focus();
     for source in view.sources().iter() {
         let index = Arc::clone(&source.index());
@@ -101,7 +107,10 @@ fn next_filter(view: &Shared, near: bool) -> Option<Job> {
             let known = |lens: &Lens| lens.masks.get(source.id, chunk, of).is_some();
             let all = set.lenses().all(|lens| known(lens))
                 && search.as_ref().is_none_or(|lens| known(lens))
-                && (set.open() || set.masks.get(source.id, chunk, of).is_some());
+                && (set.open() || set.masks.get(source.id, chunk, of).is_some())
+                && preview
+                    .as_ref()
+                    .is_none_or(|p| known(&p.lens) && p.set.masks.get(source.id, chunk, of).is_some());
             (!all && view.take(source.id, chunk)).then(|| Arc::clone(of))
         };
         let job = |chunk, of| Some(Job::Filter(Arc::clone(source), chunk, of, Arc::clone(&index)));
@@ -117,7 +126,6 @@ fn next_filter(view: &Shared, near: bool) -> Option<Job> {
                 }
             }
         } else {
-            let versions = (set.epoch, search.as_ref().map_or(0, |s| s.id));
             let from = view.hint(source.id, versions, count);
             // The tail changes while it grows; the rest is done from the end on.
             for chunk in count.checked_sub(1).into_iter().chain((0..from).rev()) {
@@ -135,13 +143,18 @@ fn next_filter(view: &Shared, near: bool) -> Option<Job> {
 fn filter_chunk(view: &Shared, source: &Source, chunk: usize, of: &Arc<Chunk>, index: &Index) -> bool {
     let set = view.set();
     let search = view.search_lens();
-    let lenses: Vec<&Arc<Lens>> = set.lenses().chain(search.iter()).collect();
-    let open: Vec<&Arc<Lens>> = lenses
-        .iter()
-        .copied()
-        .filter(|l| l.masks.get(source.id, chunk, of).is_none())
-        .collect();
-    match evaluate_chunk(view, source, chunk, of, index, &open) {
+    let preview = view.preview();
+    let unknown = |lens: &&Arc<Lens>| lens.masks.get(source.id, chunk, of).is_none();
+    let mut open: Vec<&Arc<Lens>> = set.lenses().chain(search.iter()).filter(unknown).collect();
+    let for_preview = open.is_empty();
+    open.extend(preview.as_ref().map(|p| &p.lens).filter(unknown));
+    // What is worth nothing any more is given up; the next key ends a preview, but not the work on the filters beside it.
+    let (epoch, shown) = (set.epoch, preview.as_ref().map_or(0, |p| p.lens.id));
+    let worthless = || {
+        let (now, _, previewed) = view.versions();
+        view.stopped() || now != epoch || (for_preview && previewed != shown)
+    };
+    match evaluate_chunk(&worthless, source, chunk, of, index, &open) {
         Ok(Some(found)) => {
             for (lens, blocks) in open.iter().zip(found) {
                 lens.masks.put(source.id, chunk, Arc::new(ChunkMask::new(of, blocks)));
@@ -158,6 +171,9 @@ fn filter_chunk(view: &Shared, source: &Source, chunk: usize, of: &Arc<Chunk>, i
     }
     if !set.open() {
         combine_chunk(&set, source, chunk, of);
+    }
+    if let Some(preview) = &preview {
+        combine_chunk(&preview.set, source, chunk, of);
     }
     true
 }
@@ -177,7 +193,7 @@ pub(crate) fn combine_chunk(set: &Set, source: &Source, chunk: usize, of: &Arc<C
 }
 
 fn evaluate_chunk(
-    view: &Shared,
+    worthless: &dyn Fn() -> bool,
     source: &Source,
     chunk: usize,
     of: &Arc<Chunk>,
@@ -187,7 +203,6 @@ fn evaluate_chunk(
     let mut found: Vec<Vec<Mask>> = vec![Vec::with_capacity(of.blocks.len()); lenses.len()];
     // This block and its neighbours, as far as they were read.
     let mut near: Vec<(u64, Lines)> = Vec::new();
-    let epoch = view.set().epoch;
     for (n, block) in of.blocks.iter().enumerate() {
         let number = chunk as u64 * CHUNK_BLOCKS + n as u64;
         let answers: Vec<Option<Mask>> = lenses.iter().map(|lens| lens.by_summary(source, block)).collect();
@@ -214,7 +229,7 @@ fn evaluate_chunk(
                 (None, None) => Mask::None,
             });
         }
-        if view.stopped() || view.set().epoch != epoch {
+        if worthless() {
             return Ok(None);
         }
     }

@@ -134,27 +134,75 @@ fn filters_count_and_combine() {
     assert!(view.wait_until(LONG, |s| s.filtered));
     assert_eq!(view.snapshot().rows, errors);
     assert_eq!(view.snapshot().filters[0].matched, errors);
-    let text_filter = view.filter(FilterKind::In, "\"/item/1234\"", &now).unwrap();
-    let out: Arc<dyn qd_logs_view::Predicate> = Arc::new(|entry: &Entry<'_>| entry.text().contains("/item/7"));
-    view.add_filter(FilterKind::Out, "item 7", out, true).unwrap();
+    let text_filter = view.filter(FilterKind::In, "\"/item/1\"", &now).unwrap();
+    let out: Arc<dyn qd_logs_view::Predicate> = Arc::new(|entry: &Entry<'_>| entry.text().contains("/item/17"));
+    view.add_filter(FilterKind::Out, "item 17", out, true).unwrap();
     assert!(view.wait_until(LONG, |s| s.filtered && s.filters.iter().all(|f| f.evaluated == 40_000)));
-    let expected = |l: &&str| (l.contains(" 500 ") || l.contains("/item/1234")) && !l.contains("/item/7");
+    // Each takes something away.
+    let expected = |l: &&str| l.contains(" 500 ") && l.contains("/item/1") && !l.contains("/item/17");
     let wanted: Vec<&str> = text.lines().filter(expected).collect();
+    assert!(wanted.len() > 600 && (wanted.len() as u64) < errors);
     let snapshot = view.snapshot();
     assert_eq!(snapshot.rows, wanted.len() as u64);
-    assert_eq!(snapshot.filters[1].matched, plain("/item/1234"));
-    assert_eq!(snapshot.filters[2].matched, plain("/item/7"));
+    assert_eq!(snapshot.filters[1].matched, plain("/item/1"));
+    assert_eq!(snapshot.filters[2].matched, plain("/item/17"));
     // The screen shows them in order, from either end, and rows are numbered among them.
     assert_eq!(texts(&view, Anchor::Start, 0, 500), wanted[..500]);
     assert_eq!(texts(&view, Anchor::End, 500, 0), wanted[wanted.len() - 500..]);
-    let pos = view.at_row(777).unwrap().unwrap();
-    assert_eq!(view.row_of(pos).unwrap(), Some(777));
-    assert_eq!(texts(&view, Anchor::At(pos), 0, 1), wanted[777..778]);
+    let pos = view.at_row(577).unwrap().unwrap();
+    assert_eq!(view.row_of(pos).unwrap(), Some(577));
+    assert_eq!(texts(&view, Anchor::At(pos), 0, 1), wanted[577..578]);
     // Off: counted, not applied.
     view.enable_filter(by_status, false).unwrap();
     view.enable_filter(text_filter, false).unwrap();
-    assert!(view.wait_until(LONG, |s| s.filtered && s.rows == 40_000 - plain("/item/7")));
+    assert!(view.wait_until(LONG, |s| s.filtered && s.rows == 40_000 - plain("/item/17")));
     assert!(view.enable_filter(999, true).is_err());
+}
+
+#[test]
+fn a_filter_is_counted_while_it_is_typed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (text, errors) = access(40_000);
+    let view = open(&write(&dir, "a.log", &text));
+    let now = Now::utc(Timestamp(T0));
+    let both = |l: &&str| l.contains(" 500 ") && l.contains("/item/1");
+    let both = text.lines().filter(both).count() as u64;
+    let ones = text.lines().filter(|l| l.contains("/item/1")).count() as u64;
+    view.filter(FilterKind::In, "status:>=500", &now).unwrap();
+    let word = |w: &str| qd_logs_view::language(w, &now).unwrap();
+    let first = view.preview(FilterKind::In, "/item/", word("\"/item/\""));
+    let id = view.preview(FilterKind::In, "/item/1", word("\"/item/1\""));
+    let done = |s: &qd_logs_view::Snapshot| s.filtered && s.preview.as_ref().is_some_and(|p| p.done);
+    assert!(view.wait_until(LONG, done));
+    let snapshot = view.snapshot();
+    let preview = snapshot.preview.as_ref().unwrap();
+    assert_eq!((preview.id, preview.matched, preview.rows), (id, ones, both));
+    // It changes nothing yet.
+    assert_eq!((snapshot.rows, snapshot.filters.len()), (errors, 1));
+    // What hides is counted the other way.
+    let hides = view.preview(FilterKind::Out, "/item/1", word("\"/item/1\""));
+    assert!(view.wait_until(LONG, |s| s.preview.as_ref().is_some_and(|p| p.done && p.id == hides)));
+    assert_eq!(view.snapshot().preview.as_ref().unwrap().rows, errors - both);
+    // An earlier one is over; the last one becomes a filter, and is known already.
+    assert!(!view.take_preview(first).unwrap());
+    assert!(view.take_preview(hides).unwrap());
+    let snapshot = view.snapshot();
+    assert!(snapshot.preview.is_none() && snapshot.filtered);
+    assert_eq!(snapshot.rows, errors - both);
+    view.preview(FilterKind::In, "x", word("x"));
+    view.end_preview();
+    assert!(view.wait_until(LONG, |s| s.preview.is_none()));
+    // What was is come back to, level and all.
+    let stance = view.stance();
+    view.set_level(Some(qd_core::Severity::Fatal));
+    view.remove_filter(snapshot.filters[0].id).unwrap();
+    assert!(view.wait_until(LONG, |s| s.filtered && s.rows == 0));
+    view.take_stance(&stance);
+    assert!(view.wait_until(LONG, |s| s.filtered && s.rows == errors - both && s.level.is_none()));
+    // With other times, everything is asked again.
+    view.adjust_clock(0, 1_000_000_000).unwrap();
+    view.take_stance(&stance);
+    assert!(view.wait_until(LONG, |s| s.filtered && s.rows == errors - both));
 }
 
 #[test]
