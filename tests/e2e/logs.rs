@@ -66,7 +66,7 @@ fn lines_are_filtered_found_and_seen_closer() {
         let text = s.contents();
         text.contains("entry 290") && !text.contains("level=info")
     });
-    assert_eq!(shown(&t), full, "{}", t.text());
+    until("a full screen", || (shown(&t) == full).then_some(()));
     t.send("\\/level:error\r");
     t.wait_text("entry 0\"");
     assert_eq!(shown(&t), 6);
@@ -137,10 +137,10 @@ fn a_filter_is_counted_while_it_is_typed_and_each_narrows() {
     t.wait_text("150 of 300 lines match, 30 of 30 stay");
     t.send("\r");
     t.wait_text("30/300");
-    t.send("/\x14entry 5");
-    t.wait_text("are hidden by it, 23 of 30 stay");
+    t.send("/\x14\"entry 5\"");
+    t.wait_text("11 of 300 lines are hidden by it, 29 of 30 stay");
     t.send("\r");
-    t.wait_text("23/300");
+    t.wait_text("29/300");
     // Each is listed with its own count, and can be switched.
     t.send("F");
     t.wait_text("150 of 300 pass");
@@ -158,7 +158,9 @@ fn a_filter_is_counted_while_it_is_typed_and_each_narrows() {
     t.wait_text("30/300");
     t.send("-");
     t.wait_text("the view before");
-    until("the filter is gone again", || (!t.text().contains("30/300")).then_some(()));
+    until("the filter is gone again", || {
+        (!t.text().contains("30/300")).then_some(())
+    });
     t.send("-");
     t.wait_text("30/300");
     t.send("uuuuuuuuu");
@@ -197,7 +199,7 @@ fn marked_lines_are_copied_written_and_tagged_together() {
     let t = open(&house, &entries(0, 100), &[], 110, 30);
     t.wait_text("entry 99");
     t.send("gl10\r");
-    t.wait_text("line 10");
+    t.wait_text("line 10 ");
     t.send(" ");
     t.wait_text("1 line marked");
     t.send("jjVjjV");
@@ -218,7 +220,10 @@ fn marked_lines_are_copied_written_and_tagged_together() {
     t.wait_text("4 lines written");
     let written = std::fs::read_to_string(&out).expect("it was written");
     assert_eq!(written.lines().count(), 5, "{written}");
-    assert!(written.contains("entry 9\"") || written.contains("entry 9"), "{written}");
+    assert!(
+        written.contains("entry 9\"") || written.contains("entry 9"),
+        "{written}"
+    );
     t.send("\x1b");
     t.wait_gone("4 marked");
 }
@@ -251,6 +256,174 @@ fn a_log_is_followed_until_one_moves_away() {
     t.send("G");
     t.wait_text("entry 104");
     t.wait_text("follow");
+}
+
+/// Whether a process is there and has not ended.
+fn lives(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+}
+
+#[test]
+fn logs_of_containers_the_journal_and_other_hosts_are_opened() {
+    let house = House::new().env("TZ", "UTC");
+    let bin = house.path().join("bin");
+    std::fs::create_dir(&bin).expect("a directory for programs");
+    let noted = |name: &str| house.path().join(name).display().to_string();
+    // A program that goes on, one that goes on with a child of its own, and one that fails.
+    house.script(
+        "bin/journalctl",
+        &format!(
+            "echo \"$*\" > {}\necho $$ > {}\n\
+             echo '{{\"__REALTIME_TIMESTAMP\":\"1777622400000000\",\"_HOSTNAME\":\"web-3\",\"_COMM\":\"nginx\",\"_PID\":\"7\",\"PRIORITY\":\"3\",\"MESSAGE\":\"it burns\"}}'\n\
+             exec sleep 600\n",
+            noted("journal.args"),
+            noted("journal.pid"),
+        ),
+    );
+    house.script(
+        "bin/docker",
+        &format!(
+            "echo \"from $3\"; echo 'its complaint' >&2\nsleep 600 & echo $! > {}; echo $$ > {}\nwait\n",
+            noted("child.pid"),
+            noted("docker.pid"),
+        ),
+    );
+    house.script(
+        "bin/ssh",
+        "echo \"$*\" | tr ' ' '_'; echo 'Permission denied (publickey).' >&2; exit 255\n",
+    );
+    let house = house.env("PATH", &format!("{}:/usr/bin:/bin", bin.display()));
+    let t = open(&house, "", &[], 120, 30);
+    t.wait_text("There are no lines yet");
+    t.send("ojournal://nginx\r");
+    t.wait_text("it burns");
+    t.wait_text("web-3 nginx 7");
+    let pid = |name: &str| {
+        until("a process", || {
+            let text = std::fs::read_to_string(house.path().join(name)).ok()?;
+            Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+        })
+    };
+    assert!(pid("journal.args").contains("--unit=nginx"));
+    // It is an error, as its priority says.
+    t.send("/level:error unit:-\x15level:error\r");
+    t.wait_text("1/1");
+    t.send("\\");
+    t.send("odocker://web_1\r");
+    t.wait_text("from web_1");
+    t.wait_text("its complaint");
+    // One that fails says so, and why.
+    t.send("ossh://ops@web-9:2222/var/log/a b.log\r");
+    t.wait_text("ssh failed: exit status 255: Permission denied (publickey).");
+    t.wait_text("-p_2222_ops@web-9_exec_tail_-c_+1_-F_--_'/var/log/a_b.log'");
+    t.send("x");
+    t.wait_text("ssh failed: exit status 255");
+    // A source that is taken away ends its program, with what that had started.
+    let (docker, child, journal) = (pid("docker.pid"), pid("child.pid"), pid("journal.pid"));
+    assert!(lives(&docker) && lives(&child) && lives(&journal));
+    t.send("jjD");
+    until("docker's end", || (!lives(&docker) && !lives(&child)).then_some(()));
+    assert!(lives(&journal));
+    t.send("\x1b");
+    // What cannot be opened says why.
+    t.send("odocker://--help\r");
+    t.wait_text("cannot begin with -");
+    t.send("\x15gopher://x\r");
+    t.wait_text("there is no `gopher://`");
+    t.send("\x15-\r");
+    t.wait_text("qd logs view -");
+    std::fs::remove_file(bin.join("ssh")).expect("it was there");
+    if !std::path::Path::new("/usr/bin/ssh").exists() {
+        t.send("\x15ssh://web-9/x\r");
+        t.wait_text("ssh is not installed");
+    }
+    t.send("\x1b");
+    // The end of the session is the end of all.
+    house.ok(&["kill", "main"]);
+    until("the journal's end", || (!lives(&journal)).then_some(()));
+}
+
+#[test]
+fn views_are_saved_and_opened_by_name() {
+    let house = House::new().env("TZ", "UTC");
+    let t = open(&house, &entries(0, 100), &[], 120, 40);
+    t.wait_text("entry 99");
+    t.send("/svc:api\r");
+    t.wait_text("50/100");
+    t.send("/\x14vrl: .level == \"info\"\r");
+    t.wait_text("10/100");
+    let menu = |nth: usize| format!("a{}\r", "j".repeat(nth));
+    t.send(menu(17));
+    t.wait_text("save this view as:");
+    t.send("grave ones\r");
+    t.wait_text("saved as grave ones");
+    t.send("\\\\");
+    until("no filter", || (!t.text().contains("/100")).then_some(()));
+    t.send(menu(16));
+    t.wait_text("Enter takes");
+    t.wait_text("(svc:api)  -(vrl: .level == \"info\")");
+    t.send("\r");
+    t.wait_text("10/100");
+    t.send("u");
+    until("no filter again", || (!t.text().contains("/100")).then_some(()));
+    // By the command line, in a pane of its own.
+    house.ok(&[
+        "action",
+        "new-pane",
+        "--kind=logs",
+        &format!("--arg=path={}", house.path().join("app.log").display()),
+        "--arg=view=grave ones",
+    ]);
+    t.wait_text("10/100");
+    let path = house.path().join("app.log").display().to_string();
+    house.wait_panes("two panes", |l| l.len() == 2);
+    // One that is not there is told with those that are.
+    house.ok(&[
+        "action",
+        "new-pane",
+        "--kind=logs",
+        &format!("--arg=path={path}"),
+        "--arg=view=other",
+    ]);
+    t.wait_text("there is no view other");
+}
+
+#[test]
+fn an_editor_and_a_shell_open_beside_a_log_and_panes_share_a_time() {
+    let house = House::new().env("TZ", "UTC");
+    let editor = house.script("editor", "echo \"edits $*\"; exec sleep 600\n");
+    let house = house.env("EDITOR", &editor.display().to_string()).env("VISUAL", "");
+    let t = open(&house, &entries(0, 100), &[], 160, 40);
+    t.wait_text("entry 99");
+    t.send("gl50\r");
+    t.wait_text("line 50");
+    t.send("e");
+    t.wait_text("edits +50");
+    house.wait_panes("the editor's pane", |l| l.len() == 2);
+    house.act("close-pane");
+    house.wait_panes("it is closed", |l| l.len() == 1);
+    let path = house.path().join("app.log").display().to_string();
+    house.ok(&[
+        "action",
+        "new-pane",
+        "--kind=logs",
+        "--direction=down",
+        &format!("--arg=path={path}"),
+    ]);
+    house.wait_panes("another log", |l| l.len() == 2);
+    t.wait_text("follow");
+    t.send("gl10\r");
+    t.wait_text("line 10 ");
+    t.send("tc");
+    t.wait_text("all logs stand at");
+    until("both panes at the tenth line", || {
+        (t.text().matches("line 10 ").count() >= 1 && !t.text().contains("\u{25cf}follow")).then_some(())
+    });
+    t.send("tl");
+    until("both live", || {
+        (t.text().matches("\u{25cf}follow").count() == 2).then_some(())
+    });
 }
 
 #[test]

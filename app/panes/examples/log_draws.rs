@@ -2,7 +2,12 @@
 //! filter as if it were typed, and draws 60 times a second until everything is looked at. Prints the keys' and the draws'
 //! middle, 99th percentile and longest, in microseconds: beside other programs, the time on a processor says what was done.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout, reason = "a measurement may fail loudly")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement may fail loudly"
+)]
 
 use std::{
     sync::Arc,
@@ -17,8 +22,12 @@ use qd_ui::{Glyphs, Look, Theme};
 
 fn report(name: &str, mut all: Vec<u128>) {
     all.sort_unstable();
-    if let (Some(last), Some(middle), Some(high)) = (all.last(), all.get(all.len() / 2), all.get(all.len() * 99 / 100)) {
-        println!("{name}: {} of them, middle {middle}, 99 % {high}, longest {last} \u{b5}s", all.len());
+    if let (Some(last), Some(middle), Some(high)) = (all.last(), all.get(all.len() / 2), all.get(all.len() * 99 / 100))
+    {
+        println!(
+            "{name}: {} of them, middle {middle}, 99 % {high}, longest {last} \u{b5}s",
+            all.len()
+        );
     }
 }
 

@@ -424,15 +424,16 @@ impl Session {
         }
     }
 
-    /// Engines may have published something: their panes are drawn anew.
+    /// Engines may have published something: their panes are heard, and drawn anew.
     pub(crate) fn poll_engines(&mut self) {
-        for s in self
-            .slots
-            .values_mut()
-            .filter(|s| s.pane.fd().is_none() && !s.pane.is_dead())
-        {
-            s.generation += 1;
+        let mut heard = Vec::new();
+        for (id, s) in &mut self.slots {
+            if s.pane.fd().is_none() && !s.pane.is_dead() {
+                s.generation += 1;
+                heard.push(*id);
+            }
         }
+        heard.into_iter().for_each(|id| self.after_pane(id));
     }
 
     /// Puts text on the person's clipboard: by OSC 52 through every terminal, and by the configured command.

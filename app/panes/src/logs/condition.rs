@@ -79,8 +79,13 @@ fn located(words: &str, text: &str, at: usize) -> Diagnostic {
         let width: usize = marked.take(rest.len() - label.len()).map(char::len_utf8).sum();
         span.end = span.start + width;
         // What is wrong there stands beside the carets, or below them.
-        let bare = |l: &str| l.trim_matches(|c: char| c.is_whitespace() || c == '\u{2502}').to_owned();
-        let label = std::iter::once(bare(label)).chain(lines.map(bare)).find(|l| !l.is_empty());
+        let bare = |l: &str| {
+            l.trim_matches(|c: char| c.is_whitespace() || c == '\u{2502}')
+                .to_owned()
+        };
+        let label = std::iter::once(bare(label))
+            .chain(lines.map(bare))
+            .find(|l| !l.is_empty());
         if let Some(label) = label {
             message = format!("{message}: {label}");
         }

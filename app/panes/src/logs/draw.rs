@@ -182,6 +182,10 @@ impl LogPane {
         if !s.indexed {
             return format!("Reading: {:.0} % of it is indexed.", s.progress * 100.0);
         }
+        let ends: Vec<String> = s.sources.iter().filter_map(super::open::ending).collect();
+        if s.lines == 0 && !ends.is_empty() {
+            return format!("{}\nr opens it again.", plain(&ends.join("; ")));
+        }
         if s.lines == 0 {
             return "There are no lines yet.".to_owned();
         }

@@ -15,6 +15,9 @@ use qd_logs_view::{Anchor, Error, ExportFormat, Job, Pattern, Pos, SqlLimits, Ta
 
 use super::{LogPane, panel::Panel};
 
+/// How much is copied to the clipboard at most, in bytes.
+const CLIPBOARD: usize = 256 << 10;
+
 /// What to jump to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
@@ -69,7 +72,32 @@ pub(super) enum Work {
         /// The file it is written to until it is whole, when it replaces another.
         part: Option<PathBuf>,
     },
+    Copy {
+        job: Job<u64>,
+        clip: Clip,
+    },
     Sql(Arc<Slot>),
+}
+
+/// What is gathered for the clipboard.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clip(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Clip {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.len() + buf.len() > CLIPBOARD {
+            return Err(std::io::Error::other(
+                "it is more than terminals take to their clipboards (256 KiB); write it to a file",
+            ));
+        }
+        bytes.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Drop for Work {
@@ -77,7 +105,7 @@ impl Drop for Work {
         match self {
             Work::Sql(slot) => slot.cancelled.store(true, Ordering::Relaxed),
             Work::Find { job, .. } => job.cancel(),
-            Work::Export { job, .. } => job.cancel(),
+            Work::Export { job, .. } | Work::Copy { job, .. } => job.cancel(),
         }
     }
 }
@@ -93,6 +121,7 @@ impl Work {
                 if *wrapped { " from the other end" } else { "" }
             ),
             Work::Export { path, .. } => format!("writing {}", path.display()),
+            Work::Copy { .. } => "copying".to_owned(),
             Work::Sql(_) => "the statement runs".to_owned(),
         }
     }
@@ -241,6 +270,18 @@ impl LogPane {
                     }
                 }
             },
+            Work::Copy { job, clip } => match job.poll() {
+                None => self.work = Some(work),
+                Some(Ok(n)) => {
+                    let bytes = std::mem::take(&mut *clip.0.lock().unwrap_or_else(PoisonError::into_inner));
+                    // Newlines stay; nothing else of a log acts on what it is pasted into.
+                    let text = String::from_utf8_lossy(&bytes);
+                    let lines: Vec<String> = text.lines().map(qd_logs_view::plain).collect();
+                    self.events.push(crate::PaneEvent::Copied(lines.join("\n")));
+                    self.tell(format!("{} lines copied", super::grouped(n)));
+                }
+                Some(Err(e)) => self.fail(&format!("nothing was copied: {e}")),
+            },
             Work::Sql(slot) => {
                 let result = slot.result.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match result {
@@ -306,6 +347,26 @@ impl LogPane {
             .any(|s| Path::new(&s.name).canonicalize().is_ok_and(|p| p == real))
     }
 
+    /// Writes the marked lines, or all that pass where none is marked.
+    fn export(&self, writer: Box<dyn Write + Send>, format: ExportFormat) -> Result<Job<u64>, String> {
+        let job = if self.picked.lines.is_empty() {
+            self.view.export(writer, format)
+        } else {
+            let lines = self.picked_rows().iter().map(|row| row.pos).collect();
+            self.view.export_lines(lines, writer, format)
+        };
+        job.map_err(|e| e.to_string())
+    }
+
+    /// Begins to copy what passes, or the marked lines.
+    pub(super) fn start_copy(&mut self, format: ExportFormat) {
+        let clip = Clip::default();
+        match self.export(Box::new(clip.clone()), format) {
+            Ok(job) => self.work = Some(Work::Copy { job, clip }),
+            Err(e) => self.fail(&e),
+        }
+    }
+
     /// Begins to write what passes the filters to a file. Answers `false` when there is such a file and it was not said
     /// that it may be replaced.
     pub(super) fn start_export(&mut self, path: &Path, replace: bool) -> Result<bool, String> {
@@ -331,7 +392,7 @@ impl LogPane {
             }
         };
         let writer: Box<dyn Write + Send> = Box::new(BufWriter::new(file));
-        let job = self.view.export(writer, format_of(path).0).map_err(|e| e.to_string())?;
+        let job = self.export(writer, format_of(path).0)?;
         self.work = Some(Work::Export {
             job,
             path: path.to_owned(),

@@ -59,7 +59,10 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("g t, g l, g %", "to a time, to a line of this source, to a share"),
     ("t c, t :, t l", "all logs to this line's time, to a time, back to live"),
     ("t a", "adjust the clock of this line's source"),
-    ("Space, V", "mark this line; from here to there: y, a and m act on marked lines"),
+    (
+        "Space, V",
+        "mark this line; from here to there: y, a and m act on marked lines",
+    ),
     ("u, -", "undo the last change of the view; the view before, and back"),
     ("[ ]", "back to where a jump began, and forward"),
     (".", "the last jump again"),

@@ -1,5 +1,7 @@
 //! The action menu: what can be done here, and why not where it cannot.
 
+use qd_logs_view::ExportFormat;
+
 use super::{
     LogPane,
     panel::{Item, Kind, Panel},
@@ -22,6 +24,13 @@ pub(super) enum Act {
     Clock,
     Open,
     Reopen,
+    CopyText,
+    CopyJson,
+    CopyCsv,
+    Views,
+    SaveView,
+    Edit,
+    Shell,
 }
 
 /// The actions in their order.
@@ -39,6 +48,13 @@ pub(super) const ACTS: &[Act] = &[
     Act::Clock,
     Act::Open,
     Act::Reopen,
+    Act::CopyText,
+    Act::CopyJson,
+    Act::CopyCsv,
+    Act::Views,
+    Act::SaveView,
+    Act::Edit,
+    Act::Shell,
 ];
 
 impl Act {
@@ -57,6 +73,13 @@ impl Act {
             Act::Clock => "adjust the clock of its source",
             Act::Open => "open another log",
             Act::Reopen => "open everything again",
+            Act::CopyText => "copy what is shown",
+            Act::CopyJson => "copy it as JSON lines",
+            Act::CopyCsv => "copy it as CSV",
+            Act::Views => "saved views",
+            Act::SaveView => "save this view",
+            Act::Edit => "edit the log at this line",
+            Act::Shell => "a shell where it is",
         }
     }
 
@@ -68,10 +91,13 @@ impl Act {
             Act::Columns => "c",
             Act::Strip => "t t",
             Act::Bookmark => "m",
-            Act::Clock => "x +",
+            Act::Clock => "t a",
+            Act::Edit => "e",
+            Act::Shell => "s",
             Act::Open => "o",
             Act::Reopen => "r",
             Act::Sql | Act::Export | Act::Comment | Act::Tags => "",
+            Act::CopyText | Act::CopyJson | Act::CopyCsv | Act::Views | Act::SaveView => "",
         }
     }
 }
@@ -83,8 +109,14 @@ impl LogPane {
         let why = match act {
             Act::Bookmark | Act::Comment | Act::Tags => self.cannot_mark(),
             Act::Clock if self.cursor.is_none() => Some("no line is selected"),
-            Act::Export | Act::Sql if self.work.is_some() => Some("something else is going on; Esc stops it"),
-            Act::Export | Act::Sql if s.rows == 0 && s.filtered && s.indexed => Some("nothing is shown"),
+            Act::Export | Act::Sql | Act::CopyText | Act::CopyJson | Act::CopyCsv if self.work.is_some() => {
+                Some("something else is going on; Esc stops it")
+            }
+            Act::Export | Act::Sql | Act::CopyText | Act::CopyJson | Act::CopyCsv
+                if s.rows == 0 && s.filtered && s.indexed =>
+            {
+                Some("nothing is shown")
+            }
             Act::ShowOnly if s.filters.len() >= qd_logs_view::MAX_FILTERS => {
                 Some("there are as many filters as can be")
             }
@@ -147,6 +179,13 @@ impl LogPane {
             }
             Act::Open => self.ask(Ask::Open, ""),
             Act::Reopen => self.reopen(),
+            Act::CopyText => self.start_copy(ExportFormat::Raw),
+            Act::CopyJson => self.start_copy(ExportFormat::JsonLines),
+            Act::CopyCsv => self.start_copy(ExportFormat::Csv),
+            Act::Views => self.open_views(),
+            Act::SaveView => self.ask(Ask::SaveView, ""),
+            Act::Edit => self.edit(),
+            Act::Shell => self.shell(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! line reaches the screen but through `sanitize`.
 
 mod chrome;
+mod complete;
 mod condition;
 mod draw;
 mod jobs;
@@ -12,6 +13,7 @@ mod keys;
 mod marks;
 mod menu;
 mod moment;
+mod open;
 mod outside;
 mod panel;
 mod pick;
@@ -21,6 +23,7 @@ mod strip;
 mod text;
 mod ticks;
 mod undo;
+mod views;
 
 use std::{
     path::PathBuf,
@@ -30,7 +33,7 @@ use std::{
 
 use qd_core::{Now, Severity, Timestamp, Wake, publish::WakeGuard};
 use qd_frame::Frame;
-use qd_logs_view::{FilterKind, Marks, Options, Pattern, Pos, View};
+use qd_logs_view::{FilterKind, Marks, Pattern, Pos, View};
 use qd_mux::{Action, Mode, PaneSpec};
 use qd_tty::{InputEvent, KeyKind, MouseButton, MouseKind, Rect, Size};
 use qd_ui::Look;
@@ -79,8 +82,8 @@ struct Shown {
 pub(crate) struct LogPane {
     view: View,
     wake: Wake,
-    /// What it was asked to open, for starting again.
-    paths: Vec<PathBuf>,
+    /// What it was asked to open, for starting again: paths, and what `://` is in.
+    places: Vec<String>,
     /// What relative paths are relative to.
     base: Option<PathBuf>,
     size: Size,
@@ -119,6 +122,8 @@ pub(crate) struct LogPane {
     back: Vec<Pos>,
     ahead: Vec<Pos>,
     marks: Marks,
+    /// Sources whose program's end was told.
+    ended: Vec<u32>,
     /// What went wrong in writing the marks.
     unsaved: marks::Unsaved,
     /// The thread that writes them.
@@ -156,42 +161,21 @@ fn now() -> Now {
     Now::local(Timestamp(i64::try_from(at.as_nanos()).unwrap_or(i64::MAX)))
 }
 
-/// What a layout's `path` names: several paths stand one a line or with `:` between them.
-fn paths_of(spec: &PaneSpec) -> Vec<PathBuf> {
-    let text = spec.args.get("path").or_else(|| spec.args.get("paths"));
-    let base = spec.cwd.as_deref().map(PathBuf::from);
-    let paths: Vec<PathBuf> = text
-        .map(|t| {
-            t.split(['\n', ':'])
-                .filter(|p| !p.is_empty())
-                .map(PathBuf::from)
-                .collect()
-        })
-        .unwrap_or_default();
-    if paths.is_empty() {
-        return vec![PathBuf::from("/var/log")];
-    }
-    let absolute = |p: PathBuf| match &base {
-        Some(b) if p.is_relative() => b.join(p),
-        _ => p,
-    };
-    paths.into_iter().map(absolute).collect()
-}
-
 impl LogPane {
     /// Opens what `spec` names by its `path` argument; the machine's own logs when it names nothing.
     ///
     /// # Errors
     /// When nothing of it can be opened.
     pub(crate) fn open(wake: Wake, spec: &PaneSpec, size: Size) -> Result<LogPane, Refused> {
-        let paths = paths_of(spec);
-        let view = View::open(&paths, Options::default()).map_err(|e| Refused(e.to_string()))?;
+        let places = open::places_of(spec);
+        let view = open::open_all(&places).map_err(Refused)?;
         let guard = view.published().on_change(Arc::clone(&wake));
         let state = marks::state_dir(spec);
         let mut pane = LogPane {
             view,
             wake,
-            paths,
+            places,
+            ended: Vec::new(),
             base: spec.cwd.as_deref().map(PathBuf::from),
             size,
             cursor: None,
@@ -242,6 +226,9 @@ impl LogPane {
                     added.map_err(|e| e.to_string())
                 })
                 .map_err(|e| Refused(format!("the filter of the pane: {e}")))?;
+        }
+        if let Some(name) = spec.args.get("view") {
+            pane.take_view(name).map_err(Refused)?;
         }
         pane.retitle();
         Ok(pane)
@@ -329,6 +316,7 @@ impl Pane for LogPane {
         self.due = None;
         self.follow_moment();
         self.poll();
+        self.tell_ends();
         self.retitle();
         self.paint(frame, area, look, focus)
     }
@@ -419,12 +407,17 @@ impl Pane for LogPane {
     }
 
     fn events(&mut self) -> Vec<PaneEvent> {
+        // What has come of work is said before the next drawing.
+        self.poll();
+        self.tell_ends();
+        self.retitle();
         std::mem::take(&mut self.events)
     }
 
     fn restart(&mut self) -> Result<(), Refused> {
         let before = self.snapshot();
-        let view = View::open(&self.paths, Options::default()).map_err(|e| Refused(e.to_string()))?;
+        let view = open::open_all(&self.places).map_err(Refused)?;
+        self.ended.clear();
         let again = before.filters.iter().try_for_each(|f| {
             let found = condition::predicate(&f.text, &now())?;
             view.add_filter(f.kind, &f.text, found, f.enabled)
@@ -509,14 +502,5 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_284), "1,284");
         assert_eq!(grouped(12_345_678), "12,345,678");
-    }
-
-    #[test]
-    fn paths_are_relative_to_the_pane() {
-        let mut spec = PaneSpec::default();
-        assert_eq!(paths_of(&spec), [PathBuf::from("/var/log")]);
-        spec.cwd = Some("/srv".to_owned());
-        spec.args.insert("path".to_owned(), "a.log:/b.log".to_owned());
-        assert_eq!(paths_of(&spec), [PathBuf::from("/srv/a.log"), PathBuf::from("/b.log")]);
     }
 }

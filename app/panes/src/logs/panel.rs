@@ -10,6 +10,7 @@ use super::{
     keys::HELP,
     prompt::Ask,
     text::{quoted, shown},
+    views::Saved,
 };
 
 /// The widest a column of a table is shown.
@@ -38,6 +39,8 @@ pub(super) enum Kind {
     Levels,
     /// What a statement gave: the widths of its columns, and the first that is shown.
     Table(Box<Table>, Vec<usize>, usize),
+    /// The views that were saved.
+    Views(Vec<Saved>),
     /// What can be done.
     Menu,
     /// The keys.
@@ -113,6 +116,7 @@ impl Panel {
             Kind::Columns(v) => v.len() + 1,
             Kind::Levels => Severity::ALL.len() + 1,
             Kind::Table(t, ..) => t.rows.len() + 2,
+            Kind::Views(v) => v.len().max(1) + 1,
             Kind::Menu => super::menu::ACTS.len() + 1,
             Kind::Help => HELP.len() + 1,
             Kind::Filters | Kind::Sources => 8,
@@ -147,6 +151,7 @@ impl Panel {
                 }
                 text
             }
+            Kind::Views(_) => "saved views \u{b7} Enter takes \u{b7} D removes \u{b7} Esc closes".to_owned(),
             Kind::Menu => "what can be done \u{b7} Enter does it \u{b7} Esc closes".to_owned(),
             Kind::Help => "keys \u{b7} j k on \u{b7} Esc closes".to_owned(),
         }
@@ -240,6 +245,7 @@ impl LogPane {
                     Item::new(table_line(cells, widths.get(*from..).unwrap_or_default()), "")
                 })
                 .collect(),
+            Kind::Views(v) => v.iter().map(|s| Item::new(plain(&s.name), plain(&s.words()))).collect(),
             Kind::Menu => self.menu_items(),
             Kind::Help => HELP.iter().map(|(k, d)| Item::new(*k, *d)).collect(),
         }
@@ -470,6 +476,14 @@ impl LogPane {
                 self.set_level(Severity::ALL.get(at).copied());
                 Ok(())
             }
+            (Kind::Views(v), Key::Enter | Key::Char('D')) => match v.get(at).map(|s| s.name.clone()) {
+                Some(name) if k.key == Key::Enter => {
+                    self.panel = None;
+                    self.take_view(&name)
+                }
+                Some(name) => self.remove_view(&name),
+                None => Ok(()),
+            },
             (Kind::Menu, Key::Enter) => {
                 self.menu_act(at);
                 Ok(())
@@ -506,6 +520,9 @@ fn source_item(src: &qd_logs_view::SourceState) -> Item {
     }
     if src.rotated {
         right.push_str(" rotated");
+    }
+    if let Some(e) = &src.ended {
+        right.push_str(&format!(" {e}"));
     }
     if let Some(n) = src.notes.last() {
         right.push_str(&format!(" {}", plain(n)));

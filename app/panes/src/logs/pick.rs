@@ -41,7 +41,10 @@ impl LogPane {
     fn tell_picked(&mut self) {
         self.tell(match self.picked.lines.len() {
             0 => "no line is marked".to_owned(),
-            n => format!("{} marked \u{b7} y copies, a writes, tags \u{b7} Esc drops the marks", lines(n)),
+            n => format!(
+                "{} marked \u{b7} y copies, a writes, tags \u{b7} Esc drops the marks",
+                lines(n)
+            ),
         });
     }
 
@@ -57,7 +60,11 @@ impl LogPane {
             self.tell("a range begins here \u{b7} V marks up to another line \u{b7} Esc drops it");
             return;
         };
-        let (a, b) = if self.is_before(from, pos) { (from, pos) } else { (pos, from) };
+        let (a, b) = if self.is_before(from, pos) {
+            (from, pos)
+        } else {
+            (pos, from)
+        };
         let room = MOST - self.picked.lines.len().min(MOST);
         let found = self.between(a, b, room);
         let whole = found.last() == Some(&b);

@@ -1,25 +1,17 @@
 //! The prompt at the bottom: what it asks for, what it says while one types, completion, and what an answer does.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use qd_core::{
     When,
-    filter::{self, Diagnostic, FieldType, Level},
+    filter::{Diagnostic, Level},
 };
-use qd_logs_view::{FilterKind, PreviewState, SharedPredicate, Snapshot, columns, plain, schema};
+use qd_logs_view::{FilterKind, PreviewState, SharedPredicate, Snapshot, is_location, plain};
 use qd_tty::{Key, KeyEvent, Mods};
 use qd_ui::edit::{Edit, LineEdit};
 
-use super::{
-    LogPane, condition, grouped, now,
-    text::{shown, signed_nanos},
-};
+use super::{LogPane, complete::Choices, condition, grouped, now, text::signed_nanos};
 
-/// How many entries of a directory are looked at for completion.
-const ENTRIES: usize = 4096;
 /// How many answers are remembered for each question.
 const REMEMBERED: usize = 100;
 
@@ -57,6 +49,8 @@ pub(super) enum Ask {
     Replace(PathBuf),
     /// Another log to open.
     Open,
+    /// A name for how the log is looked at.
+    SaveView,
     /// A comment on the selected line.
     Comment,
     /// Its tags.
@@ -78,6 +72,7 @@ impl Ask {
             Ask::Export => "write to",
             Ask::Replace(_) => "replace it? y or n",
             Ask::Open => "open",
+            Ask::SaveView => "save this view as",
             Ask::Comment => "comment",
             Ask::Tags => "tags",
         }
@@ -98,7 +93,8 @@ impl Ask {
             Ask::Sql => "select \u{2026} from log: line, time, level, source, body, fields, and the fields by name",
             Ask::Export => ".jsonl: JSON lines  .csv: CSV  else as they stand \u{b7} Tab completes",
             Ask::Replace(_) => "there is such a file already",
-            Ask::Open => "a file or a directory \u{b7} Tab completes",
+            Ask::Open => "a file, a directory, docker://name, journal://unit, ssh://host/path \u{b7} Tab completes",
+            Ask::SaveView => "filters, level, search, columns and times are kept under this name",
             Ask::Comment => "an empty one takes it away",
             Ask::Tags => "blanks between them; none takes them away",
         }
@@ -116,24 +112,9 @@ impl Ask {
             Ask::Open => 6,
             Ask::Comment => 7,
             Ask::Tags => 8,
+            Ask::SaveView => 9,
         }
     }
-}
-
-/// Something that could stand at the caret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Choice {
-    text: String,
-    pub(super) label: String,
-    pub(super) detail: String,
-}
-
-/// What is offered at the caret, and which of it stands there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Choices {
-    pub(super) list: Vec<Choice>,
-    pub(super) at: usize,
-    start: usize,
 }
 
 /// The line that is typed at the bottom.
@@ -218,40 +199,6 @@ impl History {
     }
 }
 
-/// What is in a directory and goes on as `text` does: how much of the text stays, and what may follow.
-fn complete_path(text: &str, whole: &Path) -> (usize, Vec<Choice>) {
-    let start = text.rfind('/').map_or(0, |i| i + 1);
-    let typed = text.get(start..).unwrap_or_default();
-    let dir = if whole.as_os_str().to_string_lossy().ends_with('/') || typed.is_empty() {
-        whole.to_path_buf()
-    } else {
-        whole.parent().map(Path::to_path_buf).unwrap_or_default()
-    };
-    let Ok(entries) = std::fs::read_dir(&dir) else {
-        return (start, Vec::new());
-    };
-    let mut list: Vec<Choice> = entries
-        .take(ENTRIES)
-        .flatten()
-        .filter_map(|e| {
-            let name = e.file_name().into_string().ok()?;
-            let hidden = name.starts_with('.') && !typed.starts_with('.');
-            if hidden || !name.starts_with(typed) || name.chars().any(char::is_control) {
-                return None;
-            }
-            let dir = e.path().is_dir();
-            let text = if dir { format!("{name}/") } else { name };
-            Some(Choice {
-                label: text.clone(),
-                detail: if dir { "directory" } else { "" }.to_owned(),
-                text,
-            })
-        })
-        .collect();
-    list.sort_by(|a, b| a.text.cmp(&b.text));
-    (start, list)
-}
-
 impl LogPane {
     pub(super) fn ask(&mut self, ask: Ask, text: &str) {
         self.typing = Some(Typing {
@@ -293,7 +240,7 @@ impl LogPane {
     }
 
     /// The text changed: what was said about it counts no more.
-    fn typed(&mut self) {
+    pub(super) fn typed(&mut self) {
         let Some(t) = &mut self.typing else { return };
         t.error = None;
         t.choices = None;
@@ -319,7 +266,14 @@ impl LogPane {
                 };
                 // The worst is told first.
                 t.faults.sort_by_key(|f| std::cmp::Reverse(f.level));
-                (if mode == Mode::In { FilterKind::In } else { FilterKind::Out }, found)
+                (
+                    if mode == Mode::In {
+                        FilterKind::In
+                    } else {
+                        FilterKind::Out
+                    },
+                    found,
+                )
             }
             _ => return,
         };
@@ -384,91 +338,6 @@ impl LogPane {
         true
     }
 
-    /// Puts the first, next or previous thing that fits at the caret.
-    fn complete(&mut self, forward: bool) {
-        if self.typing.as_ref().is_some_and(|t| t.choices.is_none()) {
-            let found = self.choices();
-            let Some(t) = &mut self.typing else { return };
-            let Some((start, list)) = found.filter(|(_, l)| !l.is_empty()) else {
-                t.error = Some("nothing known goes on like this".to_owned());
-                return;
-            };
-            t.choices = Some(Choices { list, at: 0, start });
-        } else if let Some(c) = self.typing.as_mut().and_then(|t| t.choices.as_mut()) {
-            let n = c.list.len();
-            c.at = (c.at + if forward { 1 } else { n - 1 }) % n;
-        }
-        let Some(t) = &mut self.typing else { return };
-        let Some(choices) = t.choices.take() else { return };
-        if let Some(c) = choices.list.get(choices.at) {
-            t.edit.replace(choices.start..t.edit.caret(), &c.text);
-        }
-        // A single one is done with: the next Tab completes what comes after it.
-        let keep = (choices.list.len() > 1).then_some(choices);
-        self.typed();
-        if let Some(t) = &mut self.typing {
-            t.choices = keep;
-        }
-    }
-
-    /// What could stand at the caret, and from which byte on.
-    fn choices(&self) -> Option<(usize, Vec<Choice>)> {
-        let t = self.typing.as_ref()?;
-        let before = t.edit.before();
-        match t.ask {
-            Ask::Filter(Mode::In | Mode::Out) if condition::program(t.edit.text()).is_none() => {
-                let rows = self.sample();
-                let mut fields = schema();
-                for c in columns(&rows) {
-                    let kind = match c.kind {
-                        "number" => FieldType::Number,
-                        "yes/no" => FieldType::Bool,
-                        "duration" => FieldType::Duration,
-                        "text" => FieldType::Keyword,
-                        _ => FieldType::Any,
-                    };
-                    if fields.get(&c.name).is_none() {
-                        fields = fields.with(plain(&c.name), kind, "");
-                    }
-                }
-                let sources = self.snapshot();
-                let values = |field: &str, _: &str| {
-                    if field == "source" {
-                        return sources.sources.iter().map(|s| plain(&s.name)).collect();
-                    }
-                    let mut found: Vec<(String, usize)> = Vec::new();
-                    for row in &rows {
-                        let text = row.text();
-                        let parsed = row.parse(&text);
-                        let value = match (parsed.get(field), field) {
-                            (Some(v), _) => plain(&shown(v)),
-                            (None, "format") => row.format().unwrap_or_default().to_owned(),
-                            (None, _) => continue,
-                        };
-                        match found.iter_mut().find(|(v, _)| *v == value) {
-                            Some((_, n)) => *n += 1,
-                            None if !value.is_empty() => found.push((value, 1)),
-                            None => {}
-                        }
-                    }
-                    found.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-                    found.into_iter().map(|(v, _)| v).collect()
-                };
-                let list = filter::complete(t.edit.text(), t.edit.caret(), &fields, &values);
-                let start = list.first()?.span.start;
-                let same = list.into_iter().filter(|c| c.span.start == start);
-                let choice = |c: filter::Completion| Choice {
-                    text: c.text,
-                    label: c.label,
-                    detail: c.detail,
-                };
-                Some((start, same.map(choice).collect()))
-            }
-            Ask::Open | Ask::Export => Some(complete_path(before, &self.path_of(before))),
-            _ => None,
-        }
-    }
-
     /// Enter in the prompt.
     fn answer(&mut self) {
         let Some(mut t) = self.typing.take() else { return };
@@ -478,7 +347,10 @@ impl LogPane {
             self.view.end_preview();
             return;
         }
-        let known = t.preview.take().filter(|_| matches!(t.ask, Ask::Filter(Mode::In | Mode::Out)));
+        let known = t
+            .preview
+            .take()
+            .filter(|_| matches!(t.ask, Ask::Filter(Mode::In | Mode::Out)));
         let done = match known {
             Some(id) => self.take_preview(id, &t.ask, &text),
             None => self.take_answer(&t.ask, &text),
@@ -564,18 +436,23 @@ impl LogPane {
                 _ => Err("y or n is wanted".to_owned()),
             },
             Ask::Open => {
-                let path = self.path_of(text);
-                let ids = self.view.add_path(&path).map_err(|e| e.to_string())?;
+                let place = if is_location(text) || text == "-" {
+                    text.to_owned()
+                } else {
+                    self.path_of(text).display().to_string()
+                };
+                let count = super::open::open_one(&self.view, &place)?;
                 self.indexed = false;
-                if !self.paths.contains(&path) {
-                    self.paths.push(path);
+                if !self.places.contains(&place) {
+                    self.places.push(place);
                 }
-                self.tell(match ids.len() {
+                self.tell(match count {
                     1 => "opened".to_owned(),
                     n => format!("{n} files opened"),
                 });
                 Ok(())
             }
+            Ask::SaveView => self.save_view(text),
             Ask::Comment => self.set_comment(text),
             Ask::Tags => self.set_tags(text),
         }
@@ -621,21 +498,5 @@ mod tests {
         }
         assert_eq!(h.of(0).count(), REMEMBERED);
         assert_eq!(h.of(1).count(), 1);
-    }
-
-    #[test]
-    fn paths_go_on_with_what_is_there() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("logs")).unwrap();
-        std::fs::write(dir.path().join("log.txt"), "").unwrap();
-        std::fs::write(dir.path().join(".lo"), "").unwrap();
-        let of = |text: &str| {
-            let (start, list) = complete_path(text, &dir.path().join(text));
-            (start, list.into_iter().map(|c| c.text).collect::<Vec<_>>())
-        };
-        assert_eq!(of("lo"), (0, vec!["log.txt".to_owned(), "logs/".to_owned()]));
-        assert_eq!(of("logs/"), (5, vec![]));
-        assert_eq!(of(".l"), (0, vec![".lo".to_owned()]));
-        assert_eq!(of("nowhere/x"), (8, vec![]));
     }
 }

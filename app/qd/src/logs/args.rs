@@ -177,11 +177,15 @@ pub(crate) struct VrlArgs {
 /// `qd logs view`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ViewArgs {
-    /// Files, directories, `-`; the machine's logs when not given.
+    /// Files, directories, `-`, `docker://name`, `journal://unit` (all of it without one), `ssh://host/path`; the machine's
+    /// logs when not given.
     pub(crate) paths: Vec<String>,
     /// Show only what this filter matches.
     #[arg(short, long, value_name = "FILTER")]
     pub(crate) filter: Option<String>,
+    /// Look at it as this saved view does.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) view: Option<String>,
     /// Where the new pane goes.
     #[arg(short, long, value_name = "left|right|up|down")]
     pub(crate) direction: Option<String>,

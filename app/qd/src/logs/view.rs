@@ -23,6 +23,8 @@ pub(crate) fn run(cli: &Cli, a: &ViewArgs) -> Result<(), Failure> {
     for p in &a.paths {
         paths.push(if p == "-" {
             spool()?.to_string_lossy().into_owned()
+        } else if qd_logs_view::is_location(p) {
+            p.clone()
         } else {
             absolute(p)?
         });
@@ -32,6 +34,7 @@ pub(crate) fn run(cli: &Cli, a: &ViewArgs) -> Result<(), Failure> {
         words.push(format!("--arg=path={}", paths.join("\n")));
     }
     words.extend(a.filter.as_ref().map(|f| format!("--arg=filter={f}")));
+    words.extend(a.view.as_ref().map(|v| format!("--arg=view={v}")));
     words.extend(a.direction.as_ref().map(|d| format!("--direction={d}")));
     if connect::inside().is_some() {
         return connect::action(cli, words);
@@ -59,10 +62,10 @@ fn absolute(path: &str) -> Result<String, Failure> {
     if !full.exists() {
         return Err(Failure::failed(format!("there is no {}", full.display())));
     }
-    if full.to_string_lossy().contains(['\n', ':']) {
+    if full.to_string_lossy().contains('\n') {
         return Err(Failure::usage(format!(
-            "{} has a colon or an end of line in its name, which a log pane takes for two paths",
-            full.display()
+            "{:?} has an end of line in its name, which a log pane takes for two paths",
+            full.display().to_string()
         )));
     }
     Ok(full.to_string_lossy().into_owned())

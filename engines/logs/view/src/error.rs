@@ -24,6 +24,14 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A log that another program gives, and that cannot be had.
+    #[error("{location}: {reason}")]
+    Location {
+        /// As it was named.
+        location: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A directory without log files.
     #[error("{0} has no log files in it")]
     EmptyDirectory(PathBuf),

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::find::Job;
 use crate::format::FieldValue;
-use crate::row::{LineNumber, Row};
+use crate::row::{LineNumber, Pos, Row};
+use crate::screen::Anchor;
 use crate::view::View;
 use crate::walk::{Place, Walk};
 
@@ -83,20 +84,43 @@ fn quoted(text: &str) -> String {
 }
 
 impl View {
+    /// Writes these lines in this order, on a thread of its own; those that are gone are left out. The result is how many there
+    /// were.
+    pub fn export_lines(
+        &self,
+        lines: Vec<Pos>,
+        mut writer: Box<dyn Write + Send>,
+        format: ExportFormat,
+    ) -> Result<Job<u64>> {
+        let view = self.clone();
+        self.job(move |shared, cancelled| {
+            let (mut count, mut out) = (0, header(format).to_vec());
+            for pos in lines {
+                if cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let source = shared.source(pos.source)?.name.clone();
+                let screen = view.rows(Anchor::At(pos), 0, 1)?;
+                if let Some(row) = screen.rows.first().filter(|row| row.pos == pos) {
+                    write_row(&mut out, row, &source, format);
+                    count += 1;
+                }
+                writer.write_all(&out).map_err(wrong)?;
+                out.clear();
+            }
+            writer.write_all(&out).and_then(|()| writer.flush()).map_err(wrong)?;
+            Ok(count)
+        })
+    }
+
     /// Writes every line that passes, in the view's order, on a thread of its own. The result is how many there were.
     pub fn export(&self, mut writer: Box<dyn Write + Send>, format: ExportFormat) -> Result<Job<u64>> {
         self.job(move |shared, cancelled| {
-            let wrong = |error| Error::Write {
-                path: "the export".into(),
-                error,
-            };
             let mut walk = Walk::new(shared, u32::MAX);
             let places = walk.places(Place::Start)?;
             walk.face_forward(&places)?;
             let (mut count, mut numbers) = (0u64, None);
-            if format == ExportFormat::Csv {
-                writer.write_all(b"time,level,source,line,body\n").map_err(wrong)?;
-            }
+            writer.write_all(header(format)).map_err(wrong)?;
             let mut out = Vec::with_capacity(64 << 10);
             while let Some(n) = walk.best(true) {
                 let source = walk.streams[n].source.name.clone();
@@ -116,6 +140,21 @@ impl View {
             writer.write_all(&out).and_then(|()| writer.flush()).map_err(wrong)?;
             Ok(count)
         })
+    }
+}
+
+fn wrong(error: std::io::Error) -> Error {
+    Error::Write {
+        path: "the export".into(),
+        error,
+    }
+}
+
+/// What stands before the first line.
+fn header(format: ExportFormat) -> &'static [u8] {
+    match format {
+        ExportFormat::Csv => b"time,level,source,line,body\n",
+        ExportFormat::Raw | ExportFormat::JsonLines => b"",
     }
 }
 

@@ -318,7 +318,10 @@ pub struct Stance {
 impl std::fmt::Debug for Stance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stance")
-            .field("filters", &self.filters.iter().map(|f| &f.lens.text).collect::<Vec<_>>())
+            .field(
+                "filters",
+                &self.filters.iter().map(|f| &f.lens.text).collect::<Vec<_>>(),
+            )
             .field("level", &self.level.as_ref().map(|(level, _)| level))
             .finish()
     }

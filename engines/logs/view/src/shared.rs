@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::filter::{Lens, Preview, PreviewState, Set};
 use crate::index::{CHUNK_BLOCKS, Index};
 use crate::mask::{Around, Mask};
+use crate::program::Running;
 use crate::source::Source;
 use crate::store::Store;
 use crate::view::{MAX_SOURCES, Options, SearchState, Snapshot, SourceState};
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     set: ArcSwap<Set>,
     search: ArcSwapOption<Lens>,
     preview: ArcSwapOption<Preview>,
+    /// The programs that give sources, by these.
+    pub(crate) programs: Mutex<Vec<(u32, Arc<Running>)>>,
     /// How often what is known of a source was forgotten.
     forgotten: AtomicU64,
     /// Serialises changes of the filters; holds the next number.
@@ -79,6 +82,7 @@ impl Shared {
             set: ArcSwap::default(),
             search: ArcSwapOption::empty(),
             preview: ArcSwapOption::empty(),
+            programs: Mutex::default(),
             forgotten: AtomicU64::new(0),
             edit: Mutex::new(1),
             quick: Mutex::default(),
@@ -428,6 +432,14 @@ impl Shared {
         Ok(id)
     }
 
+    /// Ends the program that gives a source; of all of them without one.
+    pub(crate) fn end_programs(&self, source: Option<u32>) {
+        let mut programs = self.programs.lock();
+        let gone = |id: u32| source.is_none_or(|source| source == id);
+        programs.iter().filter(|(id, _)| gone(*id)).for_each(|(_, p)| p.kill());
+        programs.retain(|(id, _)| !gone(*id));
+    }
+
     /// There may be work.
     pub(crate) fn poke(&self) {
         *self.version.lock() += 1;
@@ -498,9 +510,12 @@ impl Shared {
         let mut evaluated = true;
         let preview = self.preview();
         let mut previewed = true;
+        let programs = self.programs.lock().clone();
         for source in self.sources.load().iter() {
             let index = source.index();
-            let complete = index.complete() && source.settled(index.len);
+            let program = programs.iter().find(|(id, _)| *id == source.id).map(|(_, p)| p);
+            // What a program gives may go on for ever: what is there of it is all there is.
+            let complete = index.complete() && (program.is_some() || source.settled(index.len));
             snapshot.lines += index.lines;
             snapshot.indexed &= complete;
             known += index.known;
@@ -526,6 +541,8 @@ impl Shared {
                 let mut chunks = index.chunks.iter().enumerate();
                 previewed &= chunks.all(|(n, of)| of.as_ref().is_some_and(|of| known((n, of))));
             }
+            let mut notes = source.notes.lock().clone();
+            notes.extend(program.map(|p| p.complaints()).unwrap_or_default());
             snapshot.sources.push(SourceState {
                 id: source.id,
                 name: source.name.clone(),
@@ -537,7 +554,8 @@ impl Shared {
                 rotated: source.rotated.load(Ordering::Relaxed),
                 dropped: source.dropped(),
                 clock: source.offset(),
-                notes: source.notes.lock().clone(),
+                ended: program.and_then(|p| p.ended()),
+                notes,
             });
         }
         snapshot.progress = if all == 0 { 1.0 } else { known as f64 / all as f64 };

@@ -15,7 +15,8 @@ use crate::format::level::Level;
 use crate::format::{Format, Reader, detect};
 use crate::index::{BLOCK, CHUNK, CHUNK_BLOCKS, Index, first_line, scan};
 use crate::live::Ring;
-use crate::stamp::{Missing, NONE, Resolver};
+use crate::resolve::Resolver;
+use crate::stamp::{Missing, NONE};
 use crate::store::{Identity, Store};
 
 /// How much of a file's beginning is looked at for its format, in bytes.

@@ -76,7 +76,9 @@ pub struct SourceState {
     pub dropped: u64,
     /// What was added to its times, in nanoseconds.
     pub clock: i64,
-    /// What happened to it: truncation, damage, limits.
+    /// How the program ended that gave it, if one did.
+    pub ended: Option<String>,
+    /// What happened to it: truncation, damage, limits, what its program complained about.
     pub notes: Vec<String>,
 }
 
@@ -128,6 +130,7 @@ struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.end_programs(None);
         self.shared.poke();
         self.shared.notice();
     }
@@ -175,6 +178,33 @@ impl View {
             .collect()
     }
 
+    /// Adds what a text names: `docker://name`, `journal://unit` (`journal://` is all of it), `ssh://host/path` (each by the
+    /// program of that name, which ends with the source), or a path as [`View::add_path`] takes it.
+    pub fn add_location(&self, text: &str) -> Result<Vec<u32>> {
+        if !crate::program::is_location(text) {
+            return self.add_path(Path::new(text));
+        }
+        let weak = Arc::downgrade(self.shared());
+        let changed: crate::program::Changed = Arc::new(move || {
+            if let Some(view) = weak.upgrade() {
+                view.changed_soon();
+                view.notice();
+            }
+        });
+        let (running, reader) = crate::program::start(text, &changed)?;
+        match self.add_reader(text, reader) {
+            Ok(id) => {
+                self.shared().programs.lock().push((id, running));
+                self.shared().notice();
+                Ok(vec![id])
+            }
+            Err(error) => {
+                running.kill();
+                Err(error)
+            }
+        }
+    }
+
     /// Adds a stream that can be read once; what it gives is spooled to a file without a name, up to the spill limit.
     pub fn add_reader(&self, name: &str, reader: Box<dyn Read + Send>) -> Result<u32> {
         let options = &self.shared().options;
@@ -203,6 +233,7 @@ impl View {
             list.retain(|s| s.id != source);
             shared.sources.store(Arc::new(list));
         }
+        shared.end_programs(Some(source));
         shared.forget(source);
         shared.changed();
         Ok(())

@@ -14,8 +14,6 @@ use crate::source::{Kind, Source};
 
 /// How many threads index and filter.
 const THREADS: usize = 2;
-/// How much these threads stand back behind those that somebody waits for.
-const NICE: i32 = 5;
 
 /// What a worker found to do.
 enum Job {
@@ -39,8 +37,6 @@ pub(crate) fn start(view: &Arc<Shared>) -> std::io::Result<()> {
 }
 
 fn worker(view: &Shared) {
-    // On Linux this is the thread's own; where it is refused, it works all the same.
-    let _refused = rustix::process::setpriority_process(None, NICE);
     let mut buf = Vec::new();
     while !view.stopped() {
         let seen = view.work_version();
@@ -258,8 +254,12 @@ fn fitting(mask: Mask, lines: &Lines, known: u32) -> Mask {
 
 /// Watches for growth and publishes what is new of live sources.
 fn follow(view: &Arc<Shared>) {
+    let mut settled = 0;
     while !view.stopped() {
         let mut changed = false;
+        let before = settled;
+        settled = view.sources().iter().filter(|s| s.settled(s.index().len)).count();
+        changed |= settled != before;
         for source in view.sources().iter() {
             let before = source.index().generation;
             let was_rotated = source.rotated.load(Ordering::Relaxed);

@@ -26,7 +26,8 @@ use level::{Level, UNKNOWN};
 use text::Quick;
 
 use crate::error::{Error, Result};
-use crate::stamp::{self, NONE, Resolver};
+use crate::resolve::Resolver;
+use crate::stamp::{self, NONE};
 
 /// How large a user's pattern may become when compiled.
 const PATTERN_LIMIT: usize = 4 << 20;
