@@ -1,0 +1,192 @@
+//! Work that is done by several threads and comes out in the order it went in.
+//!
+//! One thread hands in batches; workers take them, and what each makes of one is passed on when everything before it has
+//! been. Memory is bounded by the number of batches under way: who hands in waits until there is room.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The belt between one thread that hands in `T`s, workers, and whoever takes `D`s in order.
+pub(crate) struct Belt<T, D> {
+    room: usize,
+    state: Mutex<State<T, D>>,
+    /// There is something to work on, or nothing will come any more.
+    work: Condvar,
+    /// There is room for more, or nothing is wanted any more.
+    space: Condvar,
+}
+
+struct State<T, D> {
+    waiting: VecDeque<(u64, T)>,
+    done: BTreeMap<u64, D>,
+    /// The number of the next batch that is handed in.
+    next_in: u64,
+    /// The number of the next one that comes out.
+    next_out: u64,
+    /// Somebody is passing results on.
+    emitting: bool,
+    closed: bool,
+    stopped: bool,
+}
+
+impl<T, D> Belt<T, D> {
+    /// A belt with room for so many batches between going in and coming out.
+    pub(crate) fn new(room: usize) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            done: BTreeMap::new(),
+            next_in: 0,
+            next_out: 0,
+            emitting: false,
+            closed: false,
+            stopped: false,
+        };
+        Belt { room: room.max(1), state: Mutex::new(state), work: Condvar::new(), space: Condvar::new() }
+    }
+
+    /// Hands a batch in, when there is room. Says whether more is wanted.
+    pub(crate) fn put(&self, batch: T) -> bool {
+        let room = self.room as u64;
+        let state = self.lock();
+        let mut state = self
+            .space
+            .wait_while(state, |s| !s.stopped && s.next_in - s.next_out >= room)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.stopped {
+            return false;
+        }
+        let number = state.next_in;
+        state.next_in += 1;
+        state.waiting.push_back((number, batch));
+        drop(state);
+        self.work.notify_one();
+        true
+    }
+
+    /// Nothing more will be handed in.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_all();
+    }
+
+    /// Nothing more is wanted: what waits is dropped.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        state.waiting.clear();
+        drop(state);
+        self.work.notify_all();
+        self.space.notify_all();
+    }
+
+    /// Whether nothing more is wanted.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    /// The next batch to work on, with its number; none at the end.
+    pub(crate) fn take(&self) -> Option<(u64, T)> {
+        let state = self.lock();
+        let mut state = self
+            .work
+            .wait_while(state, |s| s.waiting.is_empty() && !s.closed && !s.stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.waiting.pop_front()
+    }
+
+    /// What became of batch `number`. If its turn has come, it and what waited for it is given to `emit`, by one thread at a
+    /// time and without the others having to wait for it.
+    pub(crate) fn finish(&self, number: u64, result: D, mut emit: impl FnMut(D)) {
+        let mut state = self.lock();
+        state.done.insert(number, result);
+        if state.emitting {
+            return;
+        }
+        state.emitting = true;
+        while let Some(result) = Self::ready(&mut state) {
+            drop(state);
+            self.space.notify_one();
+            emit(result);
+            state = self.lock();
+        }
+        state.emitting = false;
+    }
+
+    fn ready(state: &mut State<T, D>) -> Option<D> {
+        if state.stopped {
+            return None;
+        }
+        let result = state.done.remove(&state.next_out)?;
+        state.next_out += 1;
+        Some(result)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T, D>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends numbers through `workers` threads that are slow in different ways, and returns them as they come out.
+    fn through(workers: usize, room: usize, count: u64) -> Vec<u64> {
+        let belt = Belt::new(room);
+        let out = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    while let Some((number, value)) = belt.take() {
+                        for _ in 0..(value * 7919 % 13) {
+                            std::thread::yield_now();
+                        }
+                        belt.finish(number, value, |v| out.lock().unwrap().push(v));
+                    }
+                });
+            }
+            for value in 0..count {
+                assert!(belt.put(value));
+            }
+            belt.close();
+        });
+        out.into_inner().unwrap()
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_in_order() {
+        for (workers, room) in [(1, 1), (2, 1), (4, 3), (8, 64)] {
+            assert_eq!(through(workers, room, 1000), (0..1000).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn there_is_no_more_under_way_than_there_is_room_for() {
+        let belt = Belt::new(2);
+        assert!(belt.put('a') && belt.put('b'));
+        std::thread::scope(|scope| {
+            let third = scope.spawn(|| belt.put('c'));
+            let (number, _) = belt.take().unwrap();
+            let (second, _) = belt.take().unwrap();
+            belt.finish(second, (), |()| panic!("the first is not done"));
+            assert!(!third.is_finished());
+            let mut emitted = 0;
+            belt.finish(number, (), |()| emitted += 1);
+            assert_eq!(emitted, 2);
+            assert!(third.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_stop_frees_everybody() {
+        let belt: Belt<char, ()> = Belt::new(1);
+        assert!(belt.put('a'));
+        std::thread::scope(|scope| {
+            let blocked = scope.spawn(|| belt.put('b'));
+            belt.stop();
+            assert!(!blocked.join().unwrap());
+        });
+        assert!(belt.take().is_none());
+        assert!(belt.is_stopped());
+    }
+}
