@@ -21,12 +21,17 @@ pub(crate) fn arguments(report: &Report) -> Vec<OsString> {
             let arguments = lines(&text, |number| {
                 report.note(format_args!("{}:{number}: the line is not valid UTF-8", path.display()));
             });
-            log::debug!("{}: arguments from the configuration file: {arguments:?}", path.display());
+            log::debug!(
+                "{}: arguments from the configuration file: {arguments:?}",
+                path.display()
+            );
             arguments
         }
         Err(error) => {
             let path = path.display();
-            report.note(format_args!("failed to read the file specified in {VARIABLE}: {path}: {error}"));
+            report.note(format_args!(
+                "failed to read the file specified in {VARIABLE}: {path}: {error}"
+            ));
             Vec::new()
         }
     }

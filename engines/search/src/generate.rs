@@ -78,22 +78,49 @@ fn pcre2() -> String {
 
 /// Names of encodings that a shell offers; there are more that are taken.
 const ENCODINGS: [&str; 24] = [
-    "auto", "none", "utf-8", "utf-16", "utf-16le", "utf-16be", "latin1", "ascii", "big5", "euc-jp", "euc-kr", "gb18030", "gbk",
-    "ibm866", "iso-2022-jp", "iso-8859-2", "iso-8859-5", "iso-8859-15", "koi8-r", "koi8-u", "macintosh", "shift_jis",
-    "windows-1251", "windows-1252",
+    "auto",
+    "none",
+    "utf-8",
+    "utf-16",
+    "utf-16le",
+    "utf-16be",
+    "latin1",
+    "ascii",
+    "big5",
+    "euc-jp",
+    "euc-kr",
+    "gb18030",
+    "gbk",
+    "ibm866",
+    "iso-2022-jp",
+    "iso-8859-2",
+    "iso-8859-5",
+    "iso-8859-15",
+    "koi8-r",
+    "koi8-u",
+    "macintosh",
+    "shift_jis",
+    "windows-1251",
+    "windows-1252",
 ];
 
 /// Every way to write a flag, with its dashes.
 fn names(flag: &Flag) -> Vec<String> {
     let short = flag.short.map(|s| format!("-{s}"));
-    let longs = [flag.long].into_iter().chain(flag.aliases.iter().copied()).chain(flag.no);
+    let longs = [flag.long]
+        .into_iter()
+        .chain(flag.aliases.iter().copied())
+        .chain(flag.no);
     short.into_iter().chain(longs.map(|l| format!("--{l}"))).collect()
 }
 
 /// The values of a flag that can be counted.
 fn choices(flag: &Flag) -> Vec<String> {
     if flag.long == "hyperlink-format" {
-        return grep_printer::hyperlink_aliases().iter().map(|a| a.name().to_owned()).collect();
+        return grep_printer::hyperlink_aliases()
+            .iter()
+            .map(|a| a.name().to_owned())
+            .collect();
     }
     flag.choices.iter().map(|c| (*c).to_owned()).collect()
 }
@@ -109,8 +136,13 @@ mod tests {
     use super::*;
     use crate::flags::all;
 
-    const KINDS: [Generate; 5] =
-        [Generate::Man, Generate::Bash, Generate::Zsh, Generate::Fish, Generate::PowerShell];
+    const KINDS: [Generate; 5] = [
+        Generate::Man,
+        Generate::Bash,
+        Generate::Zsh,
+        Generate::Fish,
+        Generate::PowerShell,
+    ];
 
     #[test]
     fn every_flag_is_in_everything_that_is_written() {

@@ -16,11 +16,7 @@ pub(crate) struct Haystack {
 impl Haystack {
     /// What the walk found, if it is to be searched. Errors of the walk are said here. With `strip`, the path is shown
     /// without the `./` that the walk began with.
-    pub(crate) fn found(
-        result: Result<DirEntry, ignore::Error>,
-        strip: bool,
-        report: &Report,
-    ) -> Option<Haystack> {
+    pub(crate) fn found(result: Result<DirEntry, ignore::Error>, strip: bool, report: &Report) -> Option<Haystack> {
         let entry = match result {
             Ok(entry) => entry,
             Err(error) => {
@@ -49,7 +45,11 @@ impl Haystack {
     /// The path, as it is shown.
     pub(crate) fn path(&self) -> &Path {
         let path = self.entry.path();
-        if self.strip { path.strip_prefix("./").unwrap_or(path) } else { path }
+        if self.strip {
+            path.strip_prefix("./").unwrap_or(path)
+        } else {
+            path
+        }
     }
 
     /// Whether this is standard input.

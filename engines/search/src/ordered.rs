@@ -41,7 +41,12 @@ impl<T, D> Belt<T, D> {
             closed: false,
             stopped: false,
         };
-        Belt { room: room.max(1), state: Mutex::new(state), work: Condvar::new(), space: Condvar::new() }
+        Belt {
+            room: room.max(1),
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            space: Condvar::new(),
+        }
     }
 
     /// Hands a batch in, when there is room. Says whether more is wanted.
@@ -77,11 +82,6 @@ impl<T, D> Belt<T, D> {
         drop(state);
         self.work.notify_all();
         self.space.notify_all();
-    }
-
-    /// Whether nothing more is wanted.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.lock().stopped
     }
 
     /// The next batch to work on, with its number; none at the end.
@@ -187,6 +187,5 @@ mod tests {
             assert!(!blocked.join().unwrap());
         });
         assert!(belt.take().is_none());
-        assert!(belt.is_stopped());
     }
 }

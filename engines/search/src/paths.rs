@@ -76,12 +76,23 @@ impl Paths {
         }
         if let [first, rest @ ..] = &all[..] {
             let one_file = rest.is_empty() && (is_stdin(first) || !first.is_dir());
-            return Ok(Paths { all, implicit: false, one_file });
+            return Ok(Paths {
+                all,
+                implicit: false,
+                one_file,
+            });
         }
         let piped = searching && !stdin.used && readable();
-        log::debug!("no path is given, so {} is searched", if piped { "standard input" } else { "./" });
+        log::debug!(
+            "no path is given, so {} is searched",
+            if piped { "standard input" } else { "./" }
+        );
         let path = PathBuf::from(if piped { "-" } else { "./" });
-        Ok(Paths { all: vec![path], implicit: true, one_file: piped })
+        Ok(Paths {
+            all: vec![path],
+            implicit: true,
+            one_file: piped,
+        })
     }
 
     /// Whether only standard input is searched.
@@ -147,7 +158,9 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let one = |list: &[&Path]| {
             let list = list.iter().map(OsString::from).collect();
-            Paths::new(list, Stdin::default(), true, || panic!("not asked")).unwrap().one_file
+            Paths::new(list, Stdin::default(), true, || panic!("not asked"))
+                .unwrap()
+                .one_file
         };
         assert!(one(&[&file]));
         assert!(one(&[Path::new("-")]));

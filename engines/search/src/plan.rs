@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use grep_matcher::LineTerminator;
 use grep_printer::{
-    ColorSpecs, HyperlinkConfig, HyperlinkEnvironment, JSONBuilder, PathPrinterBuilder, StandardBuilder, SummaryBuilder,
-    SummaryKind,
+    ColorSpecs, HyperlinkConfig, HyperlinkEnvironment, JSONBuilder, PathPrinterBuilder, StandardBuilder,
+    SummaryBuilder, SummaryKind,
 };
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder};
+use ignore::WalkBuilder;
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::types::{Types, TypesBuilder};
-use ignore::WalkBuilder;
 use termcolor::WriteColor;
 
 use crate::error::Error;
@@ -70,10 +70,22 @@ impl BinaryFiles {
         let convert = BinaryDetection::convert(0);
         let none = BinaryDetection::none();
         match low.binary {
-            _ if low.null_data => BinaryFiles { named: none.clone(), found: none },
-            Binary::Text => BinaryFiles { named: none.clone(), found: none },
-            Binary::Search => BinaryFiles { named: convert.clone(), found: convert },
-            Binary::Auto => BinaryFiles { named: convert, found: BinaryDetection::quit(0) },
+            _ if low.null_data => BinaryFiles {
+                named: none.clone(),
+                found: none,
+            },
+            Binary::Text => BinaryFiles {
+                named: none.clone(),
+                found: none,
+            },
+            Binary::Search => BinaryFiles {
+                named: convert.clone(),
+                found: convert,
+            },
+            Binary::Auto => BinaryFiles {
+                named: convert,
+                found: BinaryDetection::quit(0),
+            },
         }
     }
 
@@ -94,8 +106,11 @@ impl Plan {
 
         let mut positional = std::mem::take(&mut low.positional);
         let mut stdin = Stdin::default();
-        let patterns =
-            if searching { patterns(&low.patterns, &mut positional, &mut stdin)? } else { Vec::new() };
+        let patterns = if searching {
+            patterns(&low.patterns, &mut positional, &mut stdin)?
+        } else {
+            Vec::new()
+        };
         let paths = Paths::new(positional, stdin, searching, grep_cli::is_readable_stdin)?;
         log::debug!("paths: {:?}, one file: {}", paths.all, paths.one_file);
 
@@ -105,7 +120,11 @@ impl Plan {
         let threads = if paths.one_file {
             1
         } else {
-            let processors = || std::thread::available_parallelism().map_or(1, |n| n.get()).min(MOST_THREADS);
+            let processors = || {
+                std::thread::available_parallelism()
+                    .map_or(1, |n| n.get())
+                    .min(MOST_THREADS)
+            };
             low.threads.unwrap_or_else(processors)
         };
         log::debug!("using {threads} thread(s)");
@@ -139,9 +158,7 @@ impl Plan {
             column,
             line_number: low.line_number.unwrap_or_else(|| match low.mode {
                 Mode::Search(Show::Json) => !low.quiet,
-                Mode::Search(Show::Lines) => {
-                    !low.quiet && ((terminal && !paths.only_stdin()) || column || low.vimgrep)
-                }
+                Mode::Search(Show::Lines) => !low.quiet && ((terminal && !paths.only_stdin()) || column || low.vimgrep),
                 _ => false,
             }),
             with_filename: low.with_filename.unwrap_or(low.vimgrep || !paths.one_file),
@@ -170,7 +187,11 @@ impl Plan {
             Buffering::Line => true,
             Buffering::Block => false,
         };
-        if line { grep_cli::stdout_buffered_line(self.color) } else { grep_cli::stdout_buffered_block(self.color) }
+        if line {
+            grep_cli::stdout_buffered_line(self.color)
+        } else {
+            grep_cli::stdout_buffered_block(self.color)
+        }
     }
 
     /// Whether what is written should be seen at once.
@@ -240,7 +261,10 @@ impl Plan {
 
     fn json(&self) -> JSONBuilder {
         let mut builder = JSONBuilder::new();
-        builder.pretty(false).always_begin_end(false).replacement(self.low.replace.clone());
+        builder
+            .pretty(false)
+            .always_begin_end(false)
+            .replacement(self.low.replace.clone());
         builder
     }
 
@@ -442,7 +466,10 @@ fn hostname(program: Option<&Path>) -> Option<String> {
     let asked = program.and_then(|program| match ask(program) {
         Ok(name) => Some(name).filter(|n| !n.is_empty()),
         Err(error) => {
-            log::debug!("{}: {error}; the system is asked for the host's name", program.display());
+            log::debug!(
+                "{}: {error}; the system is asked for the host's name",
+                program.display()
+            );
             None
         }
     });

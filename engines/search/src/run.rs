@@ -11,8 +11,8 @@ use ignore::WalkState;
 use termcolor::{Buffer, BufferWriter};
 
 use crate::error::Error;
-use crate::flags::low::{Mode, Show, Sort, SortBy};
 use crate::flags;
+use crate::flags::low::{Mode, Show, Sort, SortBy};
 use crate::generate;
 use crate::haystack::Haystack;
 use crate::ordered::Belt;
@@ -42,7 +42,12 @@ pub(crate) fn command_line(arguments: Vec<OsString>, report: &Report) -> Result<
     }
     match low.mode {
         Mode::Generate(kind) => write_text(&generate::file(kind, report.name()), MATCHED),
-        _ => Run { plan: Plan::new(low)?, report, started: Instant::now() }.all(),
+        _ => Run {
+            plan: Plan::new(low)?,
+            report,
+            started: Instant::now(),
+        }
+        .all(),
     }
 }
 
@@ -102,7 +107,11 @@ impl Run<'_> {
         let walk = self.plan.walk(self.report).build();
         let found = walk.filter_map(move |result| Haystack::found(result, strip, self.report));
         match self.plan.low.sort {
-            None | Some(Sort { by: SortBy::Path, reverse: false }) => Box::new(found),
+            None
+            | Some(Sort {
+                by: SortBy::Path,
+                reverse: false,
+            }) => Box::new(found),
             Some(sort) => Box::new(sorted(found.collect(), sort).into_iter()),
         }
     }
@@ -123,7 +132,9 @@ impl Run<'_> {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
-                Err(error) => self.report.error(format_args!("{}: {error}", haystack.path().display())),
+                Err(error) => self
+                    .report
+                    .error(format_args!("{}: {error}", haystack.path().display())),
             }
             if matched && plan.stops_at_match() {
                 break;
@@ -145,7 +156,11 @@ impl Run<'_> {
                 let Some(haystack) = Haystack::found(result, plan.paths.implicit, self.report) else {
                     return WalkState::Continue;
                 };
-                if self.found(&haystack, &mut worker, tally, writer) { WalkState::Continue } else { WalkState::Quit }
+                if self.found(&haystack, &mut worker, tally, writer) {
+                    WalkState::Continue
+                } else {
+                    WalkState::Quit
+                }
             })
         });
         self.say_if_nothing(tally.searched.load(Relaxed));
@@ -166,7 +181,8 @@ impl Run<'_> {
             if error.kind() == ErrorKind::BrokenPipe {
                 return false;
             }
-            self.report.error(format_args!("{}: {error}", haystack.path().display()));
+            self.report
+                .error(format_args!("{}: {error}", haystack.path().display()));
         }
         !(self.plan.stops_at_match() && tally.matched.load(Relaxed))
     }
@@ -183,7 +199,8 @@ impl Run<'_> {
                 true
             }
             Err(error) => {
-                self.report.error(format_args!("{}: {error}", haystack.path().display()));
+                self.report
+                    .error(format_args!("{}: {error}", haystack.path().display()));
                 false
             }
         }
@@ -266,7 +283,10 @@ impl Run<'_> {
                 break;
             }
         }
-        Results { bytes: worker.output().as_slice().to_vec(), ends }
+        Results {
+            bytes: worker.output().as_slice().to_vec(),
+            ends,
+        }
     }
 
     /// Lists files on this thread.
@@ -300,7 +320,11 @@ impl Run<'_> {
                     return WalkState::Continue;
                 };
                 any.store(true, Relaxed);
-                if plan.stops_at_match() || !list.add(&haystack) { WalkState::Quit } else { WalkState::Continue }
+                if plan.stops_at_match() || !list.add(&haystack) {
+                    WalkState::Quit
+                } else {
+                    WalkState::Continue
+                }
             })
         });
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -344,14 +368,22 @@ impl Run<'_> {
 fn sorted(mut haystacks: Vec<Haystack>, sort: Sort) -> Vec<Haystack> {
     let time: fn(&std::fs::Metadata) -> io::Result<SystemTime> = match sort.by {
         SortBy::Path => {
-            haystacks.sort_by(|a, b| if sort.reverse { b.path().cmp(a.path()) } else { a.path().cmp(b.path()) });
+            haystacks.sort_by(|a, b| {
+                if sort.reverse {
+                    b.path().cmp(a.path())
+                } else {
+                    a.path().cmp(b.path())
+                }
+            });
             return haystacks;
         }
         SortBy::Modified => |m| m.modified(),
         SortBy::Accessed => |m| m.accessed(),
         SortBy::Created => |m| m.created(),
     };
-    let dated = haystacks.into_iter().map(|h| (h.path().metadata().and_then(|m| time(&m)).ok(), h));
+    let dated = haystacks
+        .into_iter()
+        .map(|h| (h.path().metadata().and_then(|m| time(&m)).ok(), h));
     let mut dated: Vec<_> = dated.collect();
     // Files of the same time stay in the order they were found in, in both directions.
     dated.sort_by(|(a, _), (b, _)| {
@@ -382,7 +414,12 @@ impl Sheet {
             line
         });
         let out = io::BufWriter::with_capacity(1 << 16, io::stdout());
-        Sheet { out, separator, watched: plan.is_watched(), begun: false }
+        Sheet {
+            out,
+            separator,
+            watched: plan.is_watched(),
+            begun: false,
+        }
     }
 
     fn write(&mut self, results: &Results) -> io::Result<()> {

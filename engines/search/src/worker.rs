@@ -103,7 +103,11 @@ impl<W: WriteColor> Worker<W> {
 
     /// Searches one haystack.
     pub(crate) fn search(&mut self, haystack: &Haystack) -> io::Result<Outcome> {
-        let binary = if haystack.is_named() { &self.binary.named } else { &self.binary.found };
+        let binary = if haystack.is_named() {
+            &self.binary.named
+        } else {
+            &self.binary.found
+        };
         self.searcher.set_binary_detection(binary.clone());
         let path = haystack.path();
         log::trace!("{}: binary detection: {binary:?}", path.display());
@@ -131,7 +135,11 @@ impl<W: WriteColor> Worker<W> {
 
     /// Searches a file in one piece if it is one of a bounded size, and in blocks otherwise.
     fn whole_file(&mut self, path: &Path, mut file: File) -> io::Result<Outcome> {
-        let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map_or(0, |m| m.len());
+        let size = file
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)
+            .map_or(0, |m| m.len());
         if size == 0 || size > LARGEST_WHOLE_FILE {
             return self.run(path, Source::File(file));
         }
@@ -156,9 +164,9 @@ impl<W: WriteColor> Worker<W> {
         let mut reader = self.commands.build(&mut command).map_err(|error| {
             io::Error::other(format!("preprocessor command could not start: '{command:?}': {error}"))
         })?;
-        let outcome = self.run(path, Source::Reader(&mut reader)).map_err(|error| {
-            io::Error::other(format!("preprocessor command failed: '{command:?}': {error}"))
-        });
+        let outcome = self
+            .run(path, Source::Reader(&mut reader))
+            .map_err(|error| io::Error::other(format!("preprocessor command failed: '{command:?}': {error}")));
         let closed = reader.close();
         let outcome = outcome?;
         closed.map(|()| outcome)
@@ -183,17 +191,26 @@ fn drive<M: Matcher, W: WriteColor>(
         Printer::Standard(printer) => {
             let mut sink = printer.sink_with_path(matcher, path);
             feed(matcher, searcher, path, source, &mut sink)?;
-            Ok(Outcome { matched: sink.has_match(), stats: sink.stats().cloned() })
+            Ok(Outcome {
+                matched: sink.has_match(),
+                stats: sink.stats().cloned(),
+            })
         }
         Printer::Summary(printer) => {
             let mut sink = printer.sink_with_path(matcher, path);
             feed(matcher, searcher, path, source, &mut sink)?;
-            Ok(Outcome { matched: sink.has_match(), stats: sink.stats().cloned() })
+            Ok(Outcome {
+                matched: sink.has_match(),
+                stats: sink.stats().cloned(),
+            })
         }
         Printer::Json(printer) => {
             let mut sink = printer.sink_with_path(matcher, path);
             feed(matcher, searcher, path, source, &mut sink)?;
-            Ok(Outcome { matched: sink.has_match(), stats: Some(sink.stats().clone()) })
+            Ok(Outcome {
+                matched: sink.has_match(),
+                stats: Some(sink.stats().clone()),
+            })
         }
     }
 }

@@ -211,7 +211,11 @@ pub(crate) enum Context {
 
 impl Default for Context {
     fn default() -> Self {
-        Context::Lines { before: None, after: None, both: None }
+        Context::Lines {
+            before: None,
+            after: None,
+            both: None,
+        }
     }
 }
 
@@ -234,7 +238,11 @@ impl Context {
             Context::Lines { before, after, both } => (before, after, both),
         };
         change(&mut b, &mut a, &mut c);
-        *self = Context::Lines { before: b, after: a, both: c };
+        *self = Context::Lines {
+            before: b,
+            after: a,
+            both: c,
+        };
     }
 }
 

@@ -86,7 +86,10 @@ pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Low, Er
 }
 
 /// Every name of every flag; the second says whether it is the negation.
-struct Names(HashMap<&'static str, (&'static Flag, bool)>, HashMap<char, &'static Flag>);
+struct Names(
+    HashMap<&'static str, (&'static Flag, bool)>,
+    HashMap<char, &'static Flag>,
+);
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
     let mut longs = HashMap::new();

@@ -176,7 +176,10 @@ mod tests {
         for flag in all() {
             for name in [flag.long].iter().chain(&flag.no).chain(flag.aliases) {
                 assert!(longs.insert(*name), "{name} twice");
-                assert!(name.len() > 1 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
+                assert!(
+                    name.len() > 1 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
+                    "{name}"
+                );
             }
             if let Some(short) = flag.short {
                 assert!(shorts.insert(short), "-{short} twice");
@@ -188,7 +191,12 @@ mod tests {
     #[test]
     fn every_flag_is_described_and_only_flags_with_values_have_choices() {
         for flag in all() {
-            assert!(flag.brief.ends_with('.') && flag.brief.len() < 60, "--{}: {}", flag.long, flag.brief);
+            assert!(
+                flag.brief.ends_with('.') && flag.brief.len() < 60,
+                "--{}: {}",
+                flag.long,
+                flag.brief
+            );
             assert!(flag.text.len() > flag.brief.len() / 2, "--{}", flag.long);
             assert!(flag.value.is_some() || flag.choices.is_empty(), "--{}", flag.long);
         }

@@ -72,11 +72,7 @@ impl Value {
     }
 
     /// The meaning that `meanings` has for the value.
-    pub(crate) fn choice<T: Copy>(
-        self,
-        choices: &'static [&'static str],
-        meanings: &[T],
-    ) -> Result<T, ValueError> {
+    pub(crate) fn choice<T: Copy>(self, choices: &'static [&'static str], meanings: &[T]) -> Result<T, ValueError> {
         let given = self.text()?;
         let found = choices.iter().zip(meanings).find(|(c, _)| **c == given);
         found.map(|(_, m)| *m).ok_or(ValueError::Choice { given, choices })

@@ -11,8 +11,15 @@ pub(super) fn script(name: &str) -> String {
         let names = super::names(flag);
         words.extend(names.iter().cloned());
         if flag.value.is_some() {
-            let own: Vec<String> = names.into_iter().filter(|n| flag.no.is_none_or(|no| n[2..] != *no)).collect();
-            cases.push_str(&format!("    {})\n      {}\n      return\n      ;;\n", own.join("|"), answer(flag)));
+            let own: Vec<String> = names
+                .into_iter()
+                .filter(|n| flag.no.is_none_or(|no| n[2..] != *no))
+                .collect();
+            cases.push_str(&format!(
+                "    {})\n      {}\n      return\n      ;;\n",
+                own.join("|"),
+                answer(flag)
+            ));
         }
     }
     let words = words.join(" ");

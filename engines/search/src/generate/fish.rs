@@ -8,8 +8,15 @@ pub(super) fn script(name: &str) -> String {
     for flag in all() {
         let brief = quoted(flag.brief);
         let short = flag.short.map(|s| format!(" -s {s}")).unwrap_or_default();
-        let longs: String = [flag.long].iter().chain(flag.aliases).map(|l| format!(" -l {l}")).collect();
-        out.push_str(&format!("complete -c {name}{short}{longs} -d {brief}{}\n", value(flag, name)));
+        let longs: String = [flag.long]
+            .iter()
+            .chain(flag.aliases)
+            .map(|l| format!(" -l {l}"))
+            .collect();
+        out.push_str(&format!(
+            "complete -c {name}{short}{longs} -d {brief}{}\n",
+            value(flag, name)
+        ));
         if let Some(no) = flag.no {
             let taken_back = quoted(&format!("Take back --{}.", flag.long));
             out.push_str(&format!("complete -c {name} -l {no} -d {taken_back}\n"));

@@ -53,7 +53,10 @@ fn short_names(flag: &Flag) -> String {
     names.push_str("--");
     names.push_str(flag.long);
     if let Some(value) = flag.value {
-        let value = value.replace("SEPARATOR", "SEP").replace("REPLACEMENT", "TEXT").replace("+SUFFIX?", "");
+        let value = value
+            .replace("SEPARATOR", "SEP")
+            .replace("REPLACEMENT", "TEXT")
+            .replace("+SUFFIX?", "");
         names.push_str(&format!("={value}"));
     }
     names

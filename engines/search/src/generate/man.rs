@@ -6,9 +6,15 @@ use crate::flags::{Flag, Group, all};
 /// The whole page.
 pub(super) fn page(name: &str) -> String {
     let title = name.to_uppercase();
-    let (bold, synopsis) = (format!("\\fB{}\\fP", escaped(name)), ["PATTERN [PATH...]", "-e PATTERN... [PATH...]", "--files [PATH...]"]);
+    let (bold, synopsis) = (
+        format!("\\fB{}\\fP", escaped(name)),
+        ["PATTERN [PATH...]", "-e PATTERN... [PATH...]", "--files [PATH...]"],
+    );
     let mut out = format!(".TH \"{title}\" 1 \"\" \"{}\" \"User Commands\"\n", version());
-    out.push_str(&format!(".SH NAME\n{} \\- search directories for lines that match a pattern\n", escaped(name)));
+    out.push_str(&format!(
+        ".SH NAME\n{} \\- search directories for lines that match a pattern\n",
+        escaped(name)
+    ));
     out.push_str(".SH SYNOPSIS\n");
     for line in synopsis {
         out.push_str(&format!(".sp\n{bold} [OPTIONS] {}\n", escaped(line)));
@@ -26,8 +32,11 @@ pub(super) fn page(name: &str) -> String {
             out.push_str(&entry(flag));
         }
     }
-    out.push_str(&section("EXIT STATUS", "0 when something matched, 1 when nothing did, 2 when there was an error, whether or not \
-         something matched. With --quiet it is 0 as soon as something matched."));
+    out.push_str(&section(
+        "EXIT STATUS",
+        "0 when something matched, 1 when nothing did, 2 when there was an error, whether or not \
+         something matched. With --quiet it is 0 as soon as something matched.",
+    ));
     out.push_str(&section(
         "CONFIGURATION FILE",
         "The environment variable RIPGREP_CONFIG_PATH names a file with arguments, one a line, that stand before those of the \
@@ -57,7 +66,10 @@ fn entry(flag: &Flag) -> String {
     }
     let mut out = format!(".PP\n{names}\n.RS 4\n{}", paragraphs(flag.text));
     if let Some(no) = flag.no {
-        out.push_str(&format!(".sp\nThis flag can be disabled with \\fB\\-\\-{}\\fP.\n", escaped(no)));
+        out.push_str(&format!(
+            ".sp\nThis flag can be disabled with \\fB\\-\\-{}\\fP.\n",
+            escaped(no)
+        ));
     }
     out.push_str(".RE\n");
     out

@@ -11,12 +11,17 @@ pub(super) fn script(name: &str) -> String {
         for given in super::names(flag) {
             let negation = flag.no.is_some_and(|no| given[2..] == *no);
             let (end, value) = match flag.value {
-                Some(value) if !negation => {
-                    (if given.starts_with("--") { "=" } else { "+" }, format!(":{}:{}", value.to_lowercase(), action(flag, name)))
-                }
+                Some(value) if !negation => (
+                    if given.starts_with("--") { "=" } else { "+" },
+                    format!(":{}:{}", value.to_lowercase(), action(flag, name)),
+                ),
                 _ => ("", String::new()),
             };
-            let brief = if negation { format!("take back --{}", flag.long) } else { brief.clone() };
+            let brief = if negation {
+                format!("take back --{}", flag.long)
+            } else {
+                brief.clone()
+            };
             arguments.push(format!("    '*{given}{end}[{brief}]{value}'"));
         }
     }

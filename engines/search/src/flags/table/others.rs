@@ -3,7 +3,13 @@
 use super::{Flag, Group::*, switch, valued};
 use crate::flags::low::{Generate, Logging as Level, Mode, Show, Special};
 
-const KINDS: &[&str] = &["man", "complete-bash", "complete-zsh", "complete-fish", "complete-powershell"];
+const KINDS: &[&str] = &[
+    "man",
+    "complete-bash",
+    "complete-zsh",
+    "complete-fish",
+    "complete-powershell",
+];
 
 pub(super) const FLAGS: &[Flag] = &[
     switch("count", Modes, |low, _| {

@@ -10,7 +10,13 @@ const WHEN: &[&str] = &["never", "auto", "always", "ansi"];
 const ORDERS: &[&str] = &["none", "path", "modified", "accessed", "created"];
 
 fn sort(low: &mut Low, v: Value, reverse: bool) -> Result<(), ValueError> {
-    let by = [None, Some(SortBy::Path), Some(SortBy::Modified), Some(SortBy::Accessed), Some(SortBy::Created)];
+    let by = [
+        None,
+        Some(SortBy::Path),
+        Some(SortBy::Modified),
+        Some(SortBy::Accessed),
+        Some(SortBy::Created),
+    ];
     low.sort = v.choice(ORDERS, &by)?.map(|by| Sort { by, reverse });
     Ok(())
 }
