@@ -58,6 +58,7 @@ const ENGINES: &[&str] = &[
     "qd-logs-local",
     "qd-logs-model",
     "qd-logs-net",
+    "qd-logs-tls",
     "qd-logs-view",
     "qd-logs-vrl",
 ];
@@ -152,7 +153,13 @@ fn the_screen_knows_no_engine() {
 fn the_log_engine_keeps_its_order() {
     let g = graph();
     // What reads files and shows lines needs no pipeline, and the pipeline's parts don't know how they are wired.
-    let parts = ["qd-logs-codecs", "qd-logs-local", "qd-logs-net", "qd-logs-vrl"];
+    let parts = [
+        "qd-logs-codecs",
+        "qd-logs-local",
+        "qd-logs-net",
+        "qd-logs-tls",
+        "qd-logs-vrl",
+    ];
     for c in ["qd-logs-config", "qd-logs-model", "qd-logs-view"].iter().chain(&parts) {
         assert!(!reach(&g, c).contains("qd-logs"), "{c} reaches qd-logs");
     }

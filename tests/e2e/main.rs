@@ -20,6 +20,7 @@ mod harness;
 mod input;
 mod lifecycle;
 mod logs;
+mod logs_cli;
 mod mirror;
 mod panes;
 mod pipeline;

@@ -478,8 +478,8 @@ async fn wrong_configurations_are_refused_by_name() {
         ),
         (
             "vector",
-            json!({"address": "a:1", "tls": {"enabled": true, "key_pass": "x"}}),
-            "encrypted",
+            json!({"address": "a:1", "tls": {"enabled": true, "key_file": "x"}}),
+            "`key_file` needs a `crt_file`",
         ),
     ];
     for (kind, config, word) in cases {

@@ -4,21 +4,12 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use qd_logs_config::common::TlsConfig;
 use qd_logs_model::{BuildError, Resource};
 use serde::{Deserialize, Deserializer, de};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        RootCertStore, ServerConfig,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::WebPkiClientVerifier,
-    },
-};
+use tokio_rustls::TlsAcceptor;
 
 /// The first descriptor that systemd passes (sd_listen_fds(3)).
 const FIRST_PASSED: u32 = 3;
@@ -139,69 +130,9 @@ pub struct Keepalive {
     pub time_secs: Option<u64>,
 }
 
-fn pem(key: &str, path: &Path) -> Result<Vec<u8>, BuildError> {
-    if let Some(text) = path.to_str().filter(|t| t.trim_start().starts_with("-----BEGIN")) {
-        return Ok(text.as_bytes().to_vec());
-    }
-    std::fs::read(path).map_err(|e| BuildError::of(key, format!("cannot read {}: {e}", path.display())))
-}
-
-fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let text = pem(key, path)?;
-    let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    match list {
-        Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(BuildError::of(
-            key,
-            format!("{} holds no certificate in PEM form", path.display()),
-        )),
-        Err(e) => Err(BuildError::of(key, format!("{}: {e}", path.display()))),
-    }
-}
-
 /// The TLS of a server; `None` if it is not enabled.
 pub(crate) fn acceptor(tls: Option<&TlsConfig>) -> Result<Option<TlsAcceptor>, BuildError> {
-    let Some(tls) = tls.filter(|t| t.is_enabled()) else {
-        return Ok(None);
-    };
-    let given = |key: &str, path: &Option<PathBuf>| {
-        path.clone()
-            .ok_or_else(|| BuildError::of(key, format!("a server with TLS needs `{key}`")))
-    };
-    if tls.key_pass.is_some() {
-        return Err(BuildError::of(
-            "tls.key_pass",
-            "encrypted keys are not supported; decrypt the key with `openssl pkey`",
-        ));
-    }
-    let chain = certificates("tls.crt_file", &given("tls.crt_file", &tls.crt_file)?)?;
-    let path = given("tls.key_file", &tls.key_file)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem("tls.key_file", &path)?)
-        .map_err(|e| BuildError::of("tls.key_file", format!("{}: {e}", path.display())))?;
-    let provider = Arc::new(ring::default_provider());
-    let wrong = |key: &str, e: &dyn fmt::Display| BuildError::of(key, e.to_string());
-    let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| wrong("tls", &e))?;
-    let builder = if tls.verify_certificate == Some(true) {
-        let mut roots = RootCertStore::empty();
-        for c in certificates("tls.ca_file", &given("tls.ca_file", &tls.ca_file)?)? {
-            roots.add(c).map_err(|e| wrong("tls.ca_file", &e))?;
-        }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|e| wrong("tls.ca_file", &e))?;
-        builder.with_client_cert_verifier(verifier)
-    } else {
-        builder.with_no_client_auth()
-    };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|e| wrong("tls.crt_file", &e))?;
-    if let Some(protocols) = &tls.alpn_protocols {
-        config.alpn_protocols = protocols.iter().map(|p| p.clone().into_bytes()).collect();
-    }
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    Ok(qd_logs_tls::server(tls, &[])?.map(TlsAcceptor::from))
 }
 
 /// Makes a place for a unix socket: a socket that nobody listens at any more is removed, anything else is not.

@@ -9,8 +9,6 @@ use qd_logs_config::common::TlsConfig;
 use qd_logs_model::{BuildError, Context, Counter, Histogram, Telemetry};
 use reqwest::{NoProxy, Proxy, Request};
 
-use super::tls;
-
 /// Bytes of an answer's body that are kept; the rest is read and let go.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// Bytes of an answer's body that messages quote.
@@ -73,8 +71,12 @@ impl Client {
     pub(crate) fn new(options: Option<&TlsConfig>, protocol: Protocol, cx: &Context) -> Result<Client, BuildError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let alpn: &[&str] = match protocol {
+            Protocol::Any => &["h2", "http/1.1"],
+            Protocol::Http2 => &["h2"],
+        };
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client(options, protocol)?)
+            .tls_backend_preconfigured(qd_logs_tls::client(options, alpn)?)
             .user_agent(concat!("quarterdeck/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())

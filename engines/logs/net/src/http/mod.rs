@@ -3,7 +3,6 @@
 mod auth;
 mod client;
 mod retry;
-pub(crate) mod tls;
 
 pub(crate) use auth::Auth;
 pub(crate) use client::{Answer, Client, Protocol};

@@ -58,7 +58,7 @@ impl Server {
     /// # Errors
     /// An address that can't be had, TLS options that can't be used.
     pub(crate) async fn bind(address: SocketAddr, tls: Option<&TlsConfig>, cx: &Context) -> Result<Server, BuildError> {
-        let tls = crate::http::tls::server(tls)?.map(TlsAcceptor::from);
+        let tls = qd_logs_tls::server(tls, &["h2", "http/1.1"])?.map(TlsAcceptor::from);
         let listener = TcpListener::bind(address)
             .await
             .map_err(|e| BuildError::of("address", format!("can't listen on {address}: {e}")))?;
@@ -103,8 +103,16 @@ impl Server {
                 },
             };
             let (handler, tls, stopped) = (handler.clone(), self.tls.clone(), stop.clone());
+            let (telemetry, log) = (self.telemetry.clone(), self.log.clone());
             connections.spawn(async move {
-                connection(stream, peer, tls, handler, stopped).await;
+                if let Err(why) = connection(stream, peer, tls, handler, stopped).await {
+                    telemetry.error("connection_failed", "receiving");
+                    log.say(
+                        Severity::Warn,
+                        format!("the TLS handshake with {peer} failed: {why}"),
+                        Vec::new(),
+                    );
+                }
                 drop(permit);
             });
             while connections.try_join_next().is_some() {}
@@ -124,16 +132,22 @@ async fn connection(
     tls: Option<TlsAcceptor>,
     handler: Handler,
     stopped: CancellationToken,
-) {
+) -> Result<(), String> {
     let _delay_stays = stream.set_nodelay(true);
     match tls {
         None => exchange(stream, peer, handler, stopped).await,
         Some(acceptor) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
-                exchange(stream, peer, handler, stopped).await;
-            }
+            let shaken = tokio::select! {
+                shaken = tokio::time::timeout(PATIENCE, acceptor.accept(stream)) => shaken,
+                () = stopped.cancelled() => return Ok(()),
+            };
+            let stream = shaken
+                .map_err(|_| "it took too long".to_owned())?
+                .map_err(|e| e.to_string())?;
+            exchange(stream, peer, handler, stopped).await;
         }
     }
+    Ok(())
 }
 
 async fn exchange<S>(stream: S, peer: SocketAddr, handler: Handler, stopped: CancellationToken)

@@ -288,6 +288,11 @@ impl RunningSource {
 pub async fn run_source(kind: &str, config: serde_json::Value, acknowledgements: bool) -> RunningSource {
     let mut cx = context();
     cx.acknowledgements = acknowledgements;
+    run_source_in(cx, kind, config).await
+}
+
+/// As [`run_source`], in a context that the test looks into.
+pub async fn run_source_in(cx: Context, kind: &str, config: serde_json::Value) -> RunningSource {
     let mut said = cx.log.listen();
     let catalog = qd_logs_net::catalog();
     let entry = catalog.sources.iter().find(|e| e.name == kind).unwrap();

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use qd_core::Severity;
 use qd_logs_model::Closed;
 
 use super::{
@@ -48,6 +49,7 @@ impl Server {
     /// Looks for files everywhere.
     pub(super) fn search(&mut self, startup: bool) -> Result<(), Closed> {
         self.seen = HashSet::new();
+        self.crowded = false;
         let metrics = &self.metrics;
         let paths = self.plan.finder.walk(|path, e| {
             let text = format!("cannot list {}: {e}", path.display());
@@ -207,6 +209,14 @@ impl Server {
     }
 
     fn open(&mut self, path: &Path, lost: bool) -> bool {
+        if !self.share.has_room(self.tails.len() + self.candidates.len()) && !self.put_off_one() {
+            self.crowded = true;
+            if !std::mem::replace(&mut self.share.said, true) {
+                let text = "there are more files than may be open at once (half of the descriptors): they take turns";
+                self.metrics.say(Severity::Warn, text.to_owned(), path);
+            }
+            return false;
+        }
         let opened = match Opened::open(path) {
             Ok(Some(opened)) => opened,
             Ok(None) => return false,

@@ -16,6 +16,7 @@ mod notify;
 mod pool;
 mod recall;
 mod server;
+mod share;
 mod split;
 mod tail;
 

@@ -21,6 +21,7 @@ use super::{
     metrics::{Metrics, empty_event_size},
     notify::{Note, Notify},
     recall::Retired,
+    share::Share,
     tail::{Known, Piece, Reading, Status, Tail},
 };
 
@@ -38,6 +39,8 @@ const COALESCE: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(20);
 /// How many generations that are no more are remembered.
 const REMEMBERED: usize = 256;
+/// The time between two searches when files wait for descriptors.
+const CROWDED: Duration = Duration::from_millis(50);
 
 /// A file's place on the disk: device and inode.
 pub(crate) type Id = (u64, u64);
@@ -85,6 +88,9 @@ pub(crate) struct Server {
     pub(super) seen: HashSet<Id>,
     /// Paths that could not be opened: said once.
     pub(super) failing: HashSet<PathBuf>,
+    /// Some files are not open for want of descriptors, and wait for their turn.
+    pub(super) crowded: bool,
+    pub(super) share: Share,
     sizes: HashMap<Id, u64>,
     pieces: Vec<Piece>,
 }
@@ -121,6 +127,8 @@ impl Server {
             put_off: HashMap::new(),
             seen: HashSet::new(),
             failing: HashSet::new(),
+            crowded: false,
+            share: Share::default(),
             sizes: HashMap::new(),
             pieces: Vec::new(),
         }
@@ -171,7 +179,12 @@ impl Server {
         while !self.shutdown.is_set() {
             let notes = self.notify.as_mut().map(Notify::take).unwrap_or_default();
             let lost = self.heed(notes)?;
-            if lost || last_search.elapsed() >= self.plan.cooldown {
+            let cooldown = match self.crowded {
+                // Others can be opened as soon as these are read.
+                true => self.plan.cooldown.min(CROWDED),
+                false => self.plan.cooldown,
+            };
+            if lost || last_search.elapsed() >= cooldown {
                 self.search(false)?;
                 self.report_store();
                 last_search = Instant::now();
@@ -188,7 +201,7 @@ impl Server {
             if !pause.is_zero() && self.notify.is_some() {
                 self.wait(pause, false);
             }
-            let next = self.plan.cooldown.saturating_sub(last_search.elapsed());
+            let next = cooldown.saturating_sub(last_search.elapsed());
             self.wait(next.min(self.next_deadline()), true);
         }
         Ok(())
@@ -396,7 +409,11 @@ impl Server {
 
     pub(super) fn retire(&mut self, retired: Retired) {
         if self.retired.len() == REMEMBERED {
-            self.retired.remove(0);
+            let oldest = self.retired.remove(0);
+            if oldest.died == i64::MIN {
+                // It was only closed; its position is good as after a restart.
+                self.saved.push(oldest.known.progress);
+            }
         }
         self.retired.push(retired);
     }
