@@ -482,3 +482,98 @@ fn ask(program: &Path) -> Result<String, Error> {
     let answer = io::read_to_string(grep_cli::CommandReader::new(&mut command)?)?;
     Ok(answer.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::parse;
+
+    /// The plan for these arguments, which name paths so that standard input does not matter.
+    fn plan(arguments: &str) -> Plan {
+        Plan::new(parse(arguments.split(' ').map(Into::into)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn paths_and_numbers_are_shown_where_they_are_of_use() {
+        let shown = |arguments| {
+            let plan = plan(arguments);
+            (plan.with_filename, plan.line_number, plan.column)
+        };
+        // The tests' standard output is not a terminal unless somebody looks; color and headings are left aside for that.
+        assert_eq!(shown("-N x src").0, true);
+        assert_eq!(shown("-N x Cargo.toml"), (false, false, false));
+        assert_eq!(shown("-HN x Cargo.toml"), (true, false, false));
+        assert_eq!(shown("--vimgrep x Cargo.toml"), (true, true, true));
+        assert_eq!(shown("--vimgrep --no-column -I x Cargo.toml"), (false, true, false));
+        assert_eq!(shown("--json x Cargo.toml").1, true);
+        assert_eq!(shown("-c --column x src").1, false);
+        assert_eq!(shown("-q --column x src").1, false);
+    }
+
+    #[test]
+    fn counting_follows_what_is_shown() {
+        assert_eq!(plan("-co x src").low.mode, Mode::Search(Show::CountMatches));
+        assert_eq!(plan("-v --count-matches x src").low.mode, Mode::Search(Show::Count));
+        assert_eq!(plan("-vco x src").low.mode, Mode::Search(Show::CountMatches));
+    }
+
+    #[test]
+    fn binary_files_are_left_unless_they_are_named() {
+        let of = |arguments| {
+            let plan = plan(arguments);
+            (plan.binary.named, plan.binary.found)
+        };
+        let (quit, convert, none) = (
+            BinaryDetection::quit(0),
+            BinaryDetection::convert(0),
+            BinaryDetection::none(),
+        );
+        assert_eq!(of("x src"), (convert.clone(), quit));
+        assert_eq!(of("--binary x src"), (convert.clone(), convert));
+        assert_eq!(of("-a x src"), (none.clone(), none.clone()));
+        assert_eq!(of("--binary --null-data x src"), (none.clone(), none));
+    }
+
+    #[test]
+    fn files_are_searched_whole_when_they_are_few_and_named() {
+        assert!(plan("x Cargo.toml").whole_files);
+        assert!(!plan("x Cargo.toml src").whole_files);
+        assert!(!plan(&format!("x{}", " Cargo.toml".repeat(11))).whole_files);
+        assert!(plan("--mmap x src").whole_files && !plan("--no-mmap x Cargo.toml").whole_files);
+    }
+
+    #[test]
+    fn one_file_takes_one_thread_and_sorting_takes_many() {
+        assert_eq!(plan("-j7 x Cargo.toml").threads, 1);
+        assert_eq!(plan("-j7 --sort path x src").threads, 7);
+        assert!((1..=MOST_THREADS).contains(&plan("-j0 x src").threads));
+    }
+
+    #[test]
+    fn what_cannot_match_is_not_searched() {
+        assert!(plan("x src").can_match());
+        assert!(!plan("-m0 x src").can_match());
+        assert!(!plan("-f /dev/null src").can_match());
+        assert!(plan("-v -f /dev/null src").can_match());
+    }
+
+    #[test]
+    fn files_are_separated_under_headings_and_with_context() {
+        let separator = |arguments| plan(arguments).file_separator;
+        assert_eq!(separator("--no-heading x src"), None);
+        assert_eq!(separator("--no-heading -A1 x src"), Some(b"--".to_vec()));
+        assert_eq!(separator("--no-heading -A1 --no-context-separator x src"), None);
+        assert_eq!(separator("--heading -A1 x src"), Some(Vec::new()));
+        assert_eq!(separator("--heading -c x src"), None);
+    }
+
+    #[test]
+    fn a_pattern_is_refused_with_advice() {
+        let advice = |arguments| crate::engine::Engine::new(&plan(arguments)).unwrap_err().to_string();
+        assert!(advice("(a)\\1 src").contains("--pcre2"));
+        assert!(advice("a\\nb src").contains("--multiline"));
+        assert!(advice("\\x00 src").contains("--text"));
+        assert!(advice("--engine=auto ( src").contains("PCRE2"));
+        assert!(crate::engine::Engine::new(&plan("--engine=auto (a)\\1 src")).is_ok());
+    }
+}

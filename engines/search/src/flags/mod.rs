@@ -6,5 +6,7 @@ mod table;
 mod values;
 
 pub(crate) use low::Low;
+#[cfg(test)]
+pub(crate) use parse::parse;
 pub(crate) use parse::read;
 pub(crate) use table::{Completion, Flag, Group, all};

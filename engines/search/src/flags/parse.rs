@@ -46,7 +46,7 @@ fn settle(low: &Low, report: &Report) {
 }
 
 /// Reads one sequence of arguments.
-pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Low, Error> {
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Low, Error> {
     let mut low = Low::default();
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(Error::Syntax)? {
@@ -132,4 +132,121 @@ fn triples(name: &str) -> BTreeSet<[u8; 3]> {
         bytes.push(b'!');
     }
     bytes.windows(3).map(|w| [w[0], w[1], w[2]]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::low::*;
+
+    fn low(arguments: &str) -> Low {
+        parse(arguments.split(' ').filter(|a| !a.is_empty()).map(OsString::from)).unwrap()
+    }
+
+    fn error(arguments: &str) -> String {
+        parse(arguments.split(' ').map(OsString::from)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_switch_can_be_given_and_taken_back() {
+        for flag in all() {
+            if flag.value.is_none() {
+                low(&format!("--{}", flag.long));
+            }
+            if let Some(no) = flag.no {
+                let never = format!("{:?}", low(&format!("--{no}")));
+                let value = if flag.value.is_some() { "=utf-8" } else { "" };
+                let both = format!("{:?}", low(&format!("--{}{value} --{no}", flag.long)));
+                assert_eq!(never, both, "--{}", flag.long);
+            }
+        }
+    }
+
+    #[test]
+    fn short_and_long_forms_are_the_same() {
+        for flag in all() {
+            let Some(short) = flag.short.filter(|s| !"hV".contains(*s)) else {
+                continue;
+            };
+            let value = if flag.value.is_some() { "1" } else { "" };
+            let equals = if flag.value.is_some() { "=" } else { "" };
+            if flag.long == "encoding" {
+                continue;
+            }
+            assert_eq!(
+                format!("{:?}", low(&format!("-{short}{value}"))),
+                format!("{:?}", low(&format!("--{}{equals}{value}", flag.long))),
+            );
+        }
+    }
+
+    #[test]
+    fn values_may_stand_apart_or_together() {
+        for arguments in ["-A 3", "-A3", "-A=3", "--after-context 3", "--after-context=3", "-nA3"] {
+            assert_eq!(low(arguments).context.lines(), (0, 3), "{arguments}");
+        }
+        assert_eq!(low("-- -A3").positional, ["-A3"]);
+        assert_eq!(low("- x -").positional, ["-", "x", "-"]);
+    }
+
+    #[test]
+    fn before_and_after_win_over_both_in_any_order() {
+        assert_eq!(low("-C5 -A1").context.lines(), (5, 1));
+        assert_eq!(low("-A1 -C5").context.lines(), (5, 1));
+        assert_eq!(low("-A1 -C5 -B0 -A2").context.lines(), (0, 2));
+        assert_eq!(low("-C5 --passthru").context, Context::Everything);
+        assert_eq!(low("-C5 --passthru -A1").context.lines(), (0, 1));
+    }
+
+    #[test]
+    fn the_last_of_flags_that_exclude_each_other_wins() {
+        assert_eq!(low("-i -s").case, Case::Sensitive);
+        assert_eq!(low("-s -S").case, Case::Smart);
+        assert_eq!(low("-w -x").boundary, Some(Boundary::Line));
+        assert_eq!(low("-a --binary").binary, Binary::Search);
+        assert_eq!(low("--binary --no-text").binary, Binary::Auto);
+        assert_eq!(low("-c -l").mode, Mode::Search(Show::Paths));
+        assert_eq!(low("-l --no-json").mode, Mode::Search(Show::Paths));
+        assert_eq!(low("--json --no-json").mode, Mode::Search(Show::Lines));
+        assert_eq!(low("-P --engine=default").engine, EngineChoice::Default);
+        assert_eq!(low("--sort path --sort none").sort, None);
+        let (crlf, null) = (low("--null-data --crlf"), low("--crlf --null-data"));
+        assert!(crlf.crlf && !crlf.null_data && null.null_data && !null.crlf);
+        let (zip, pre) = (low("--pre cat -z"), low("-z --pre cat"));
+        assert!(zip.search_zip && zip.pre.is_none() && pre.pre.is_some() && !pre.search_zip);
+        assert!(!low("-U --stop-on-nonmatch").multiline && !low("--stop-on-nonmatch -U").stop_on_nonmatch);
+    }
+
+    #[test]
+    fn unrestricted_has_three_levels() {
+        let levels = |low: &Low| (low.no_ignore_vcs, low.hidden, low.binary == Binary::Search);
+        assert_eq!(levels(&low("-u")), (true, false, false));
+        assert_eq!(levels(&low("-uu")), (true, true, false));
+        assert_eq!(levels(&low("-u -uu")), (true, true, true));
+        assert!(error("-uuuu").contains("-u"));
+    }
+
+    #[test]
+    fn separators_are_written_with_escapes() {
+        assert_eq!(low("").context_separator.0.as_deref(), Some(&b"--"[..]));
+        assert_eq!(
+            low("--context-separator \\x00\\t").context_separator.0.as_deref(),
+            Some(&b"\0\t"[..])
+        );
+        assert_eq!(low("--no-context-separator").context_separator.0, None);
+        assert_eq!(low("--path-separator /").path_separator, Some(b'/'));
+        assert_eq!(low("--path-separator=").path_separator, None);
+        assert!(error("--path-separator ab").contains("2 bytes"));
+    }
+
+    #[test]
+    fn errors_name_the_flag_as_it_was_given() {
+        assert!(error("-A x").starts_with("error parsing flag -A: value is not a valid number"));
+        assert!(error("--sort up").starts_with("error parsing flag --sort: choice 'up' is unrecognized"));
+        assert!(error("--max-filesize 1X").starts_with("error parsing flag --max-filesize: invalid size"));
+        assert!(error("foo -e").starts_with("missing value for flag -e"));
+        assert!(error("-?").starts_with("unrecognized flag -?"));
+        assert!(error("--hiden").contains("--hidden"));
+        assert!(!error("--zzzzz").contains("similar"));
+    }
 }
