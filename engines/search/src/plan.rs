@@ -500,14 +500,14 @@ mod tests {
             (plan.with_filename, plan.line_number, plan.column)
         };
         // The tests' standard output is not a terminal unless somebody looks; color and headings are left aside for that.
-        assert_eq!(shown("-N x src").0, true);
+        assert!(shown("-N x src").0);
         assert_eq!(shown("-N x Cargo.toml"), (false, false, false));
         assert_eq!(shown("-HN x Cargo.toml"), (true, false, false));
         assert_eq!(shown("--vimgrep x Cargo.toml"), (true, true, true));
         assert_eq!(shown("--vimgrep --no-column -I x Cargo.toml"), (false, true, false));
-        assert_eq!(shown("--json x Cargo.toml").1, true);
-        assert_eq!(shown("-c --column x src").1, false);
-        assert_eq!(shown("-q --column x src").1, false);
+        assert!(shown("--json x Cargo.toml").1);
+        assert!(!shown("-c --column x src").1);
+        assert!(!shown("-q --column x src").1);
     }
 
     #[test]

@@ -389,7 +389,8 @@ fn ask(program: &Path, root: &Path, arguments: &[String], stdin: Option<&Path>) 
 /// What may differ from run to run is taken out: times, and the order of files where nothing sorts them.
 fn settled(stdout: &[u8], sorted: bool) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = Vec::new();
-    for line in stdout.split_inclusive(|b| *b == b'\n') {
+    // With --null and --null-data, lines and paths end with NUL.
+    for line in stdout.split_inclusive(|b| matches!(b, b'\n' | 0)) {
         let text = String::from_utf8_lossy(line);
         if text.starts_with("{\"type\":\"summary\"")
             || (text.starts_with("{\"data\":") && text.contains("elapsed_total"))
