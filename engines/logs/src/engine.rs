@@ -20,7 +20,10 @@ pub use qd_logs_config::{ConfigPath, Format, LoadOptions};
 use qd_logs_model::{InternalEvent, LogSchema};
 use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::MissedTickBehavior};
 
-use crate::{Changes, Error, Options, Pipeline, Plan, Snapshot, State, Tap, TapRequest, Tapped, facade::full_catalog};
+use crate::{
+    Changes, Error, Options, Pipeline, Plan, Snapshot, State, Tap, TapRequest, Tapped,
+    facade::{explain, full_catalog, refusals},
+};
 
 /// How often the snapshot of a pipeline with a pane is taken.
 const PACE: Duration = Duration::from_secs(1);
@@ -83,7 +86,7 @@ impl Origin {
         out
     }
 
-    fn plan(&self, options: &LoadOptions) -> Result<(Plan, Vec<String>), Error> {
+    fn plan(&self, options: &LoadOptions) -> Result<Read, Error> {
         let loaded = match self {
             Origin::Files(paths) => load(paths, options),
             Origin::Text { name, text, format } => load_text(name, text, *format, options),
@@ -92,11 +95,32 @@ impl Origin {
             let places: Vec<String> = errors.iter().map(|e| files.render(e)).collect();
             Error::Config(vec![ConfigError::new(places.join("\n"))])
         };
-        let loaded = loaded.map_err(|e| refused(&e.files, &e.errors))?;
-        let plan = Plan::new(&loaded.config, &full_catalog()).map_err(|e| refused(&loaded.files, &e))?;
+        let catalog = full_catalog();
+        let loaded = loaded.map_err(|e| refused(&e.files, &refusals(&e, &catalog)))?;
+        let plan = Plan::new(&loaded.config, &catalog).map_err(|e| refused(&loaded.files, &e))?;
         let odd = loaded.warnings.iter().chain(&plan.warnings);
-        let odd = odd.map(|w| loaded.files.render(w)).collect();
-        Ok((plan, odd))
+        Ok(Read {
+            odd: odd.map(|w| loaded.files.render(w)).collect(),
+            plan,
+            files: loaded.files,
+        })
+    }
+}
+
+/// A configuration that was read.
+struct Read {
+    plan: Plan,
+    /// What is odd about it.
+    odd: Vec<String>,
+    /// For the places of what goes wrong later.
+    files: Files,
+}
+
+impl Read {
+    fn explained(plan: &Plan, files: &Files, error: &Error) -> Error {
+        Error::Config(vec![ConfigError::new(
+            explain(error, plan, files).trim_end().to_owned(),
+        )])
     }
 }
 
@@ -169,7 +193,11 @@ impl Reloading {
         let (config, pipeline) = (config.clone(), pipeline.clone());
         let task = tokio::spawn(async move {
             match plan(config).await {
-                Ok((plan, odd)) => (pipeline.reload(plan).await.map_err(|e| e.to_string()), odd),
+                Ok(read) => {
+                    let plan = read.plan.clone();
+                    let result = pipeline.reload(read.plan).await;
+                    (result.map_err(|e| explain(&e, &plan, &read.files)), read.odd)
+                }
                 Err(e) => (Err(e.to_string()), Vec::new()),
             }
         });
@@ -178,7 +206,7 @@ impl Reloading {
 }
 
 /// Reading compiles programs, which takes its time.
-async fn plan(config: EngineConfig) -> Result<(Plan, Vec<String>), Error> {
+async fn plan(config: EngineConfig) -> Result<Read, Error> {
     let work = move || config.origin.plan(&config.load);
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
@@ -242,14 +270,22 @@ impl Engine for LogsEngine {
 
     async fn run(config: EngineConfig, mut cx: Context<Self>) -> Result<(), Error> {
         let mut stamps = config.origin.stamps();
-        let (plan, warnings) = plan(config.clone()).await?;
+        let Read {
+            plan,
+            odd: warnings,
+            files,
+        } = plan(config.clone()).await?;
         let options = Options {
             shutdown_deadline: config.deadline,
             snapshot_every: PACE,
             ..Options::default()
         };
         let mut said = options.log.listen();
-        let pipeline = Pipeline::start(plan, options).await?;
+        let pipeline = match Pipeline::start(plan.clone(), options).await {
+            Ok(p) => p,
+            Err(e) => return Err(Read::explained(&plan, &files, &e)),
+        };
+        drop((plan, files));
         let _end = EndOnDrop(pipeline.clone(), cx.runtime().clone());
         let mut view = EngineView {
             pipeline: pipeline.snapshot(),

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use qd_logs_config::{ConfigError, ConfigPath, Files, LoadOptions, Loaded, load};
+use qd_logs_config::{ConfigError, ConfigPath, Files, LoadFailed, LoadOptions, Loaded, load};
 use qd_logs_model::Catalog;
 
 use crate::{Error, Options, Pipeline, Plan, TestResult, run_tests};
@@ -47,9 +47,29 @@ impl Report {
 /// # Errors
 /// All that is wrong with them.
 pub fn plan(paths: &[ConfigPath], options: &LoadOptions, catalog: &Catalog) -> Result<(Plan, Loaded), Report> {
-    let loaded = load(paths, options).map_err(|e| Report::of(&e.files, &e.errors))?;
+    let loaded = load(paths, options).map_err(|e| Report::of(&e.files, &refusals(&e, catalog)))?;
     let plan = Plan::new(&loaded.config, catalog).map_err(|e| Report::of(&loaded.files, &e))?;
     Ok((plan, loaded))
+}
+
+/// Why a plan does not run, with the place in its files where there is one.
+pub fn explain(error: &Error, plan: &Plan, files: &Files) -> String {
+    match error {
+        Error::Build { component, error } => files.render(&plan.place(component, error)),
+        Error::Config(list) => {
+            let all: Vec<String> = list.iter().map(|e| files.render(e)).collect();
+            all.join("\n")
+        }
+        other => files.redact(&other.to_string()),
+    }
+}
+
+/// Everything that is wrong with files that were refused: besides what kept them from being read, the types in them that
+/// are not here.
+pub fn refusals(failed: &LoadFailed, catalog: &Catalog) -> Vec<ConfigError> {
+    let mut all = failed.errors.clone();
+    all.extend(crate::plan::strangers(&failed.config, catalog));
+    all
 }
 
 /// Whether a pipeline could be made of files, without touching anything but them.

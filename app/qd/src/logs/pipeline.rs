@@ -68,8 +68,9 @@ fn rendered(files: &Files, errors: &[ConfigError]) -> String {
 
 /// Reads and wires; what is wrong comes back as text with places.
 fn plan(a: &ConfigArgs) -> Result<(Plan, Files, Vec<ConfigError>), Failure> {
-    let loaded = load(&a.paths(), &a.options()).map_err(|e| Failure::failed(rendered(&e.files, &e.errors)))?;
     let catalog = facade::full_catalog();
+    let loaded = load(&a.paths(), &a.options())
+        .map_err(|e| Failure::failed(rendered(&e.files, &facade::refusals(&e, &catalog))))?;
     let plan = Plan::new(&loaded.config, &catalog).map_err(|e| Failure::failed(rendered(&loaded.files, &e)))?;
     let mut warnings = loaded.warnings;
     warnings.extend(plan.warnings.iter().cloned());
@@ -92,7 +93,7 @@ pub(crate) fn validate(a: &ValidateArgs) -> Result<(), Failure> {
         complain(&format!("warning: {}", files.render(w)));
     }
     if !a.no_environment {
-        let errors = runtime()?.block_on(build_all(&plan));
+        let errors = runtime()?.block_on(build_all(&plan, &files));
         if !errors.is_empty() {
             return Err(Failure::failed(errors.join("\n")));
         }
@@ -108,7 +109,7 @@ pub(crate) fn validate(a: &ValidateArgs) -> Result<(), Failure> {
 }
 
 /// Makes every component and lets it go again: programs are compiled, sockets bound, files opened. What fails, in sentences.
-async fn build_all(plan: &Plan) -> Vec<String> {
+async fn build_all(plan: &Plan, files: &Files) -> Vec<String> {
     let telemetry = qd_logs_model::Telemetry::new();
     let log = qd_logs_model::InternalLog::new();
     let context = |common: &qd_logs::Common, kind: &str| qd_logs_model::Context {
@@ -125,12 +126,7 @@ async fn build_all(plan: &Plan) -> Vec<String> {
     };
     let mut errors = Vec::new();
     let mut note = |common: &qd_logs::Common, e: &qd_logs_model::BuildError| {
-        let at = if e.path.is_empty() {
-            String::new()
-        } else {
-            format!(", `{}`", e.path.join("."))
-        };
-        errors.push(format!("component `{}`{at}: {e}", common.id));
+        errors.push(files.render(&plan.place(&common.id, e)));
     };
     for s in plan.sources.values() {
         if let Err(e) = tables.within_future(s.config.build(context(&s.common, "source"))).await {
@@ -354,14 +350,14 @@ pub(crate) fn run(a: &RunArgs) -> Result<(), Failure> {
             }
         });
         let mut control = super::control::Control::listen(&name)?;
-        let pipeline = match Pipeline::start(plan, options).await {
+        let pipeline = match Pipeline::start(plan.clone(), options).await {
             Ok(p) => p,
-            Err(e) => return Err(explain(&files, &e)),
+            Err(e) => return Err(explain(&plan, &files, &e)),
         };
         control.serve(&pipeline);
         let ended = loop {
             tokio::select! {
-                ended = pipeline.wait() => break ended.map_err(|e| explain(&files, &e)),
+                ended = pipeline.wait() => break ended.map_err(|e| explain(&plan, &files, &e)),
                 what = asked.recv() => match what {
                     Some(Ask::Reload) => reload(&pipeline, &a.config).await,
                     Some(Ask::Stop) | None => break Ok(pipeline.stop().await),
@@ -384,11 +380,8 @@ pub(crate) fn run(a: &RunArgs) -> Result<(), Failure> {
     })
 }
 
-fn explain(files: &Files, e: &Error) -> Failure {
-    match e {
-        Error::Config(list) => Failure::failed(rendered(files, list)),
-        other => Failure::failed(other),
-    }
+fn explain(plan: &Plan, files: &Files, e: &Error) -> Failure {
+    Failure::failed(facade::explain(e, plan, files))
 }
 
 async fn reload(pipeline: &Pipeline, a: &ConfigArgs) {
@@ -397,7 +390,7 @@ async fn reload(pipeline: &Pipeline, a: &ConfigArgs) {
     // Reading files may block.
     let read = tokio::task::spawn_blocking(move || plan(&a)).await;
     match read {
-        Ok(Ok((plan, files, _))) => match pipeline.reload(plan).await {
+        Ok(Ok((plan, files, _))) => match pipeline.reload(plan.clone()).await {
             Ok(changes) => log.say(
                 Severity::Info,
                 format!(
@@ -413,7 +406,7 @@ async fn reload(pipeline: &Pipeline, a: &ConfigArgs) {
                 Severity::Error,
                 format!(
                     "the new configuration does not work, the old one goes on: {}",
-                    explain(&files, &e).text()
+                    explain(&plan, &files, &e).text()
                 ),
                 Vec::new(),
             ),

@@ -120,7 +120,13 @@ impl Files {
     /// Control characters of the files are shown as `·`, so that none reaches a terminal.
     pub fn render(&self, error: &ConfigError) -> String {
         let mut out = String::new();
-        out.push_str(&visible(&self.redact(&error.to_string())));
+        // Some messages have lines of their own: what a program's compiler says.
+        for (i, line) in self.redact(&error.to_string()).lines().enumerate() {
+            if i > 0 {
+                out.push('\n');
+            }
+            out.push_str(&visible(line));
+        }
         out.push('\n');
         let path = visible(&error.path.join("."));
         match error.span {

@@ -15,9 +15,10 @@ use qd_logs_config::{
     common::{BufferConfig, Healthcheck},
 };
 use qd_logs_model::{
-    Catalog, EventKind, Globals, OutputPort, ProxySettings, SinkConfig, SourceConfig, TransformConfig,
+    BuildError, Catalog, EventKind, Globals, OutputPort, ProxySettings, SinkConfig, SourceConfig, TransformConfig,
 };
 
+pub(crate) use self::read::strangers;
 use self::read::{common, parse, place, proxy};
 pub use self::read::{hostname, same};
 pub(crate) use self::{
@@ -144,6 +145,33 @@ impl Plan {
             healthchecks: true,
             require_healthy: false,
             warnings: Vec::new(),
+        }
+    }
+
+    /// What kept a component from being made, as a finding in its file: the deepest of the keys that it names.
+    pub fn place(&self, component: &str, error: &BuildError) -> ConfigError {
+        let of = |section: &str, common: &Common| {
+            let mut path = vec![section.to_owned(), component.to_owned()];
+            let mut node = &common.node;
+            for key in &error.path {
+                path.push(key.clone());
+                if let Some(inner) = node.get(key) {
+                    node = inner;
+                }
+            }
+            let mut found = ConfigError::new(format!("component `{component}` cannot be made: {error}")).at(node.span);
+            found.path = path;
+            found
+        };
+        if let Some(s) = self.sources.get(component) {
+            return of("sources", &s.common);
+        }
+        if let Some(t) = self.transforms.get(component) {
+            return of("transforms", &t.common);
+        }
+        match self.sinks.get(component) {
+            Some(s) => of("sinks", &s.common),
+            None => ConfigError::new(format!("component `{component}` cannot be made: {error}")),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qd_logs_config::{ComponentSpec, Config, ConfigError, Node, NodeValue, Span, nearest};
+use qd_logs_config::{ComponentSpec, Config, ConfigError, Node, NodeValue, Role, Span, nearest};
 use qd_logs_model::{Catalog, Globals, LogSchema, ProxySettings};
 use vrl::path::OwnedValuePath;
 
@@ -31,6 +31,52 @@ pub(super) fn common(spec: &ComponentSpec) -> Common {
     }
 }
 
+/// Keys that every sink has.
+const COMMON_TO_SINKS: [&str; 5] = ["inputs", "buffer", "healthcheck", "proxy", "graph"];
+
+/// Components of a type that is not here: what can be said of a configuration that could not be read to its end.
+pub(crate) fn strangers(config: &Config, catalog: &Catalog) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    for spec in config.components() {
+        let known = match spec.role {
+            Role::Source => catalog.sources.iter().any(|e| e.name == spec.kind),
+            Role::Transform => catalog.transforms.iter().any(|e| e.name == spec.kind),
+            Role::Sink => catalog.sinks.iter().any(|e| e.name == spec.kind),
+            _ => true,
+        };
+        if !known {
+            errors.push(stranger(spec, std::iter::empty()));
+        }
+    }
+    errors
+}
+
+/// What is said of a type that is not here.
+fn stranger(spec: &ComponentSpec, known: impl Iterator<Item = &'static str>) -> ConfigError {
+    let mut error = if unsupported::is_known(spec.role, &spec.kind) {
+        ConfigError::new(format!(
+            "unsupported type `{}`: Vector has such a {}, this pipeline does not",
+            spec.kind,
+            spec.role.word()
+        ))
+    } else {
+        let known = known.chain(unsupported::names(spec.role));
+        ConfigError::new(format!(
+            "unknown type `{}` of the {} `{}`",
+            spec.kind,
+            spec.role.word(),
+            spec.id.as_str()
+        ))
+        .suggest(nearest(&spec.kind, known))
+    };
+    error.path = vec![
+        spec.role.section().to_owned(),
+        spec.id.as_str().to_owned(),
+        "type".to_owned(),
+    ];
+    error.at(spec.kind_span.or(spec.span))
+}
+
 pub(super) fn parse<T: ?Sized>(
     entries: &[qd_logs_model::Entry<T>],
     spec: &ComponentSpec,
@@ -39,28 +85,20 @@ pub(super) fn parse<T: ?Sized>(
     let section = spec.role.section();
     let id = spec.id.as_str();
     let Some(entry) = entries.iter().find(|e| e.name == spec.kind) else {
-        let mut error = if unsupported::is_known(spec.role, &spec.kind) {
-            ConfigError::new(format!(
-                "unsupported type `{}`: Vector has such a {}, this pipeline does not",
-                spec.kind,
-                spec.role.word()
-            ))
-        } else {
-            let known = entries.iter().map(|e| e.name).chain(unsupported::names(spec.role));
-            ConfigError::new(format!(
-                "unknown type `{}` of the {} `{id}`",
-                spec.kind,
-                spec.role.word()
-            ))
-            .suggest(nearest(&spec.kind, known))
-        };
-        error.path = vec![section.to_owned(), id.to_owned(), "type".to_owned()];
-        errors.push(error.at(spec.kind_span.or(spec.span)));
+        errors.push(stranger(spec, entries.iter().map(|e| e.name)));
         return None;
     };
     match (entry.parse)(&spec.node) {
         Ok(parsed) => Some(Arc::from(parsed)),
         Err(mut e) => {
+            // A key that all sinks have, with a slip in it, is none of this sink's own.
+            let slip = e
+                .path
+                .last()
+                .filter(|_| spec.role == Role::Sink && e.message.starts_with("unknown key"));
+            if let Some(common) = slip.and_then(|k| nearest(k, COMMON_TO_SINKS.iter().copied())) {
+                e.suggestion = Some(common);
+            }
             e.path.splice(0..0, [section.to_owned(), id.to_owned()]);
             errors.push(e.at(spec.span));
             None
