@@ -288,6 +288,66 @@ fn mistakes_in_a_configuration_have_a_place_and_a_proposal() {
 }
 
 #[test]
+fn secrets_are_not_shown() {
+    const SECRET: &str = "hunter2hunter2";
+    let house = House::new().env("THE_TOKEN", SECRET);
+    fs::create_dir_all(house.path().join("data")).expect("a directory");
+    let head = format!(
+        "data_dir: {}/data\nsources: {{in: {{type: demo_logs, format: json, interval: 0.01}}}}\n",
+        house.path().display()
+    );
+    let mut all = Vec::new();
+    for (name, sink) in [
+        (
+            "key.yaml",
+            "{type: http, inputs: [in], uri: 'http://127.0.0.1:1', encoding: {codec: json}, auth: {strategy: basic, user: me, pasword: hunter2hunter2}}",
+        ),
+        (
+            "near.yaml",
+            "{type: http, inputs: [in], uri: 'http://me:hunter2hunter2@127.0.0.1:1', encoding: {codec: jsn}}",
+        ),
+        (
+            "both.yaml",
+            "{type: http, inputs: [in], uri: 'http://me:hunter2hunter2@127.0.0.1:1', encoding: {codec: json}, auth: {strategy: bearer, token: hunter2hunter2}}",
+        ),
+        (
+            "env.yaml",
+            "{type: http, inputs: [in], uri: 'http://127.0.0.1:1', encoding: {codec: json}, auth: {strategy: bearer, tokn: '${THE_TOKEN}'}}",
+        ),
+    ] {
+        let file = house.file(name, &format!("{head}sinks: {{out: {sink}}}\n"));
+        let out = house.run(&[
+            "logs",
+            "validate",
+            "--dangerously-allow-env-var-interpolation",
+            "-c",
+            file.to_str().expect("a path"),
+        ]);
+        assert_eq!(out.status.code(), Some(1), "{name}");
+        all.push((name, text(&out.stdout) + &text(&out.stderr)));
+    }
+    // Nor by one that runs, says all it can, and reaches nobody.
+    let sinks = "sinks:\n  h: {type: http, inputs: [in], uri: 'http://127.0.0.1:1/?api_key=hunter2hunter2', encoding: {codec: json}, auth: {strategy: bearer, token: hunter2hunter2}, request: {headers: {X-Key: hunter2hunter2}}}\n  l: {type: loki, inputs: [in], endpoint: 'http://127.0.0.1:1', labels: {a: b}, encoding: {codec: json}, auth: {strategy: basic, user: u, password: hunter2hunter2}}\n";
+    let file = house.file("run.yaml", &format!("{head}{sinks}"));
+    let file = file.to_str().expect("a path");
+    let mut run = Beside::pipeline(
+        &house,
+        "secret",
+        &["-v", "-v", "--graceful-shutdown-limit-secs", "1", "-c", file],
+    );
+    run.wait_said("ERROR h:");
+    run.wait_said("ERROR l:");
+    all.push(("top", house.ok(&["logs", "top", "--once", "--json"])));
+    all.push(("graph", house.ok(&["logs", "graph", "-c", file])));
+    run.stop();
+    all.push(("run", run.said()));
+    for (name, said) in all {
+        assert!(!said.contains(SECRET), "{name}: {said}");
+        assert!(!said.is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn unit_tests_of_a_configuration() {
     let house = House::new();
     let config = |wanted: &str| {

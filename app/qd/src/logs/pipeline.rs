@@ -287,8 +287,18 @@ enum Ask {
     Reload,
 }
 
+/// Takes as many descriptors as this process may have: a pipeline reads many files.
+fn more_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer, files take turns.
+    let _stays = setrlimit(Resource::Nofile, limit);
+}
+
 /// `qd logs run`.
 pub(crate) fn run(a: &RunArgs) -> Result<(), Failure> {
+    more_descriptors();
     let (mut plan, files, warnings) = plan(&a.config)?;
     plan.require_healthy |= a.require_healthy;
     for w in &warnings {

@@ -117,7 +117,8 @@ impl Files {
 
     /// A finding with its place, the line and a mark below the culprit; several lines, the last one ended too.
     ///
-    /// Control characters of the files are shown as `·`, so that none reaches a terminal.
+    /// Control characters of the files are shown as `·`, so that none reaches a terminal, and values of keys that hold
+    /// secrets as stars.
     pub fn render(&self, error: &ConfigError) -> String {
         let mut out = String::new();
         // Some messages have lines of their own: what a program's compiler says.
@@ -147,7 +148,7 @@ impl Files {
         let (Some(place), Some(text)) = (self.position(span), self.text(span.file)) else {
             return;
         };
-        let line = text.lines().nth(place.line - 1).unwrap_or_default();
+        let line = crate::mask::masked(text.lines().nth(place.line - 1).unwrap_or_default());
         let number = place.line.to_string();
         let gutter = " ".repeat(number.len());
         let place_text = format!("{}:{}:{}", visible(&place.file), place.line, place.column);

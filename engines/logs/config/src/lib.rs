@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod interpolate;
 mod load;
+mod mask;
 mod node;
 mod resolve;
 mod schema;
