@@ -210,7 +210,8 @@ impl Run<'_> {
     fn in_order(&self, show: Show) -> Result<bool, Error> {
         let plan = &self.plan;
         let (buffers, tally) = (plan.buffers(), Tally::default());
-        let mut first = Worker::new(plan, show, buffers.buffer(), false)?;
+        let mut first = Worker::new(plan, show, buffers.buffer(), true)?;
+        first.separate_all()?;
         let belt: Belt<Vec<Haystack>, Results> = Belt::new(BATCHES_AHEAD * plan.threads);
         let sheet = Mutex::new(Sheet::new(plan));
         std::thread::scope(|scope| {
@@ -399,7 +400,7 @@ struct Results {
     ends: Vec<usize>,
 }
 
-/// Standard output of sorted results: puts the separator between files.
+/// Standard output of sorted results. What each file printed begins with the separator, as if there were something before it.
 struct Sheet {
     out: io::BufWriter<io::Stdout>,
     separator: Option<Vec<u8>>,
@@ -425,11 +426,12 @@ impl Sheet {
     fn write(&mut self, results: &Results) -> io::Result<()> {
         let mut start = 0;
         for &end in &results.ends {
-            if let Some(separator) = self.separator.as_ref().filter(|_| self.begun) {
-                self.out.write_all(separator)?;
+            let mut bytes = &results.bytes[start..end];
+            if let Some(separator) = self.separator.as_ref().filter(|_| !self.begun) {
+                bytes = bytes.strip_prefix(separator.as_slice()).unwrap_or(bytes);
             }
             self.begun = true;
-            self.out.write_all(&results.bytes[start..end])?;
+            self.out.write_all(bytes)?;
             start = end;
         }
         if self.watched { self.out.flush() } else { Ok(()) }

@@ -1,10 +1,11 @@
 //! One thread's means of searching: the engine, the searcher and the printer, and how a file's bytes get to them.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use bstr::ByteSlice;
 use grep_cli::{CommandReaderBuilder, DecompressionReaderBuilder};
 use grep_matcher::Matcher;
 use grep_printer::{JSON, Standard, Stats, Summary};
@@ -20,6 +21,12 @@ use crate::plan::{BinaryFiles, Plan};
 
 /// Files larger than this are searched in blocks, so that memory stays flat.
 const LARGEST_WHOLE_FILE: u64 = 1 << 30;
+
+/// Files larger than this are looked through before they are searched in one piece, whether that is needed.
+const LARGEST_SMALL_FILE: u64 = 4 << 20;
+
+/// Of a file that is looked through, so much is read at once.
+const GLANCE: usize = 256 << 10;
 
 /// A buffer that grew larger than this for a file is given back after it.
 const KEPT_BUFFER: usize = 64 << 20;
@@ -69,6 +76,8 @@ pub(crate) struct Worker<W> {
     commands: CommandReaderBuilder,
     unpackers: Option<DecompressionReaderBuilder>,
     whole_files: bool,
+    /// Plain text may be searched in blocks: nothing that is printed tells the difference.
+    blocks_do: bool,
     buffer: Vec<u8>,
 }
 
@@ -92,6 +101,8 @@ impl<W: WriteColor> Worker<W> {
             commands,
             unpackers,
             whole_files: plan.whole_files,
+            // The bytes that were searched, which statistics count, end elsewhere when a search ends early.
+            blocks_do: !plan.low.multiline && !plan.stats,
             buffer: Vec::new(),
         })
     }
@@ -143,6 +154,13 @@ impl<W: WriteColor> Worker<W> {
         if size == 0 || size > LARGEST_WHOLE_FILE {
             return self.run(path, Source::File(file));
         }
+        if size > LARGEST_SMALL_FILE && self.blocks_do {
+            let plain = is_plain(&mut file)?;
+            file.rewind()?;
+            if plain {
+                return self.run(path, Source::File(file));
+            }
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         // What is added to the file from here on is not searched.
@@ -176,6 +194,46 @@ impl<W: WriteColor> Worker<W> {
         match &self.engine {
             Engine::Regex(matcher) => drive(matcher, &mut self.searcher, &mut self.printer, path, source),
             Engine::Pcre2(matcher) => drive(matcher, &mut self.searcher, &mut self.printer, path, source),
+        }
+    }
+}
+
+impl Worker<termcolor::Buffer> {
+    /// Lets the printer print something that is thrown away. It separates a file from those before it, and only it knows when;
+    /// from here on it takes no file for the first one.
+    pub(crate) fn separate_all(&mut self) -> Result<(), Error> {
+        if let Printer::Standard(printer) = &mut self.printer {
+            let matcher = grep_regex::RegexMatcher::new("x").map_err(|e| Error::Pattern(e.to_string()))?;
+            Searcher::new().search_slice(&matcher, b"x\n", printer.sink(&matcher))?;
+        }
+        self.output().clear();
+        Ok(())
+    }
+}
+
+/// Whether all of this is text in lines of a moderate length. Where there are NUL bytes, it depends on the way of reading how
+/// far a file is searched; and to hold a long line takes as much memory as to hold the file.
+fn is_plain(reader: &mut impl Read) -> io::Result<bool> {
+    let mut block = vec![0; GLANCE];
+    loop {
+        let mut filled = 0;
+        while filled < block.len() {
+            match reader.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let text = &block[..filled];
+        if text.find_byte(0).is_some() {
+            return Ok(false);
+        }
+        if filled < block.len() {
+            return Ok(true);
+        }
+        if text.find_byte(b'\n').is_none() {
+            return Ok(false);
         }
     }
 }
@@ -227,5 +285,22 @@ where
             searcher.search_slice(matcher, bytes, sink)
         }
         Source::Reader(reader) => searcher.search_reader(matcher, reader, sink),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_is_text_in_lines() {
+        let plain = |bytes: &[u8]| is_plain(&mut &bytes[..]).unwrap();
+        let line = [&[b'a'; 99][..], b"\n"].concat();
+        let mut text = line.repeat(10_000);
+        assert!(plain(b"") && plain(b"no end") && plain(&text));
+        text.push(0);
+        assert!(!plain(&text), "NUL at the end");
+        assert!(!plain(&[b'a'; 3 * GLANCE]), "one long line");
+        assert!(!plain(b"\xFF\xFEa\0\n\0"), "UTF-16");
     }
 }
