@@ -30,7 +30,7 @@ pub(crate) fn arguments(report: &Report) -> Vec<OsString> {
         Err(error) => {
             let path = path.display();
             report.note(format_args!(
-                "failed to read the file specified in {VARIABLE}: {path}: {error}"
+                "the configuration file of {VARIABLE} cannot be read: {path}: {error}"
             ));
             Vec::new()
         }

@@ -6,10 +6,10 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The arguments do not follow the syntax of a command line.
-    #[error("invalid CLI arguments: {0}")]
+    #[error("the arguments cannot be read: {0}")]
     Syntax(lexopt::Error),
     /// There is no flag of this name.
-    #[error("unrecognized flag {flag}{}", similar_flags(.similar))]
+    #[error("there is no flag {flag}{}", similar_flags(.similar))]
     UnknownFlag {
         /// The flag as it was given, with its dashes.
         flag: String,
@@ -17,7 +17,7 @@ pub enum Error {
         similar: Vec<&'static str>,
     },
     /// A flag needs a value and none follows it.
-    #[error("missing value for flag {flag}: {source}")]
+    #[error("flag {flag} lacks its value: {source}")]
     MissingValue {
         /// The flag as it was given, with its dashes.
         flag: String,
@@ -33,10 +33,10 @@ pub enum Error {
         source: ValueError,
     },
     /// No pattern was given and the mode needs one.
-    #[error("ripgrep requires at least one pattern to execute a search")]
+    #[error("there is nothing to search for: a pattern is needed")]
     NoPattern,
     /// The pattern is not text.
-    #[error("pattern given is not valid UTF-8")]
+    #[error("the pattern is not valid UTF-8")]
     PatternNotUtf8,
     /// Standard input is asked for twice.
     #[error("standard input cannot be read twice: {0}")]
@@ -48,7 +48,7 @@ pub enum Error {
     #[error("the current directory cannot be found, perhaps it was deleted: {0}")]
     CurrentDir(io::Error),
     /// The file system does not keep the time to sort by.
-    #[error("sorting by {what} isn't supported: {source}")]
+    #[error("the file system does not tell the {what} time: {source}")]
     Sort {
         /// The time that was to be sorted by.
         what: &'static str,
@@ -78,22 +78,22 @@ impl Error {
 #[derive(Debug, thiserror::Error)]
 pub enum ValueError {
     /// It is not text.
-    #[error("value is not valid UTF-8")]
+    #[error("the value is not valid UTF-8")]
     NotUtf8,
     /// It is not text, and there is another way to say it.
     #[error("separator must be valid UTF-8; other bytes can be written as escapes, like \\xFF")]
     SeparatorNotUtf8,
     /// It is not a number.
-    #[error("value is not a valid number: {0}")]
+    #[error("not a number: {0}")]
     Number(#[from] std::num::ParseIntError),
     /// It is not a size.
-    #[error("invalid size: {0}")]
+    #[error("not a size: {0}")]
     Size(#[from] grep_cli::ParseSizeError),
     /// It is a size this machine cannot count to.
-    #[error("size is too big")]
+    #[error("the size is more than this machine can count")]
     TooBig,
     /// It is not one of the choices.
-    #[error("choice '{given}' is unrecognized, it should be one of: {}", .choices.join(", "))]
+    #[error("'{given}' is not one of: {}", .choices.join(", "))]
     Choice {
         /// What was given.
         given: String,
@@ -107,12 +107,12 @@ pub enum ValueError {
     #[error(transparent)]
     Encoding(#[from] grep_searcher::ConfigError),
     /// It is not a format of hyperlinks.
-    #[error("invalid hyperlink format: {0}")]
+    #[error("not a format of links: {0}")]
     Hyperlink(#[from] grep_printer::HyperlinkFormatError),
     /// A path separator is one byte.
     #[error(
-        "a path separator must be exactly one byte, but '{given}' is {length} bytes; \
-         some shells on Windows expand '/', which '//' avoids"
+        "'{given}' is {length} bytes, and the parts of a path are separated by one; \
+         where a shell makes something else of '/', write '//'"
     )]
     PathSeparator {
         /// What was given.
@@ -121,7 +121,7 @@ pub enum ValueError {
         length: usize,
     },
     /// The flag was given more often than it has levels.
-    #[error("flag can only be repeated up to {0} times")]
+    #[error("it may be given {0} times at most")]
     TooOften(u8),
 }
 
@@ -130,5 +130,5 @@ fn similar_flags(names: &[&'static str]) -> String {
         return String::new();
     }
     let list: Vec<String> = names.iter().map(|n| format!("--{n}")).collect();
-    format!("\n\nsimilar flags that are available: {}", list.join(", "))
+    format!("; did you mean {}?", list.join(", "))
 }

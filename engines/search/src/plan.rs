@@ -401,9 +401,9 @@ fn sortable(low: &Low) -> Result<(), Error> {
     let own = || std::env::current_exe().and_then(|p| p.metadata());
     let (what, time) = match sort.by {
         SortBy::Path => return Ok(()),
-        SortBy::Modified => ("last modified", own().and_then(|m| m.modified())),
-        SortBy::Accessed => ("last accessed", own().and_then(|m| m.accessed())),
-        SortBy::Created => ("creation time", own().and_then(|m| m.created())),
+        SortBy::Modified => ("modification", own().and_then(|m| m.modified())),
+        SortBy::Accessed => ("access", own().and_then(|m| m.accessed())),
+        SortBy::Created => ("creation", own().and_then(|m| m.created())),
     };
     time.map(drop).map_err(|source| Error::Sort { what, source })
 }

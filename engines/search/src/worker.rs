@@ -179,12 +179,13 @@ impl<W: WriteColor> Worker<W> {
     fn through_program(&mut self, path: &Path, program: PathBuf) -> io::Result<Outcome> {
         let mut command = Command::new(program);
         command.arg(path).stdin(Stdio::from(File::open(path)?));
-        let mut reader = self.commands.build(&mut command).map_err(|error| {
-            io::Error::other(format!("preprocessor command could not start: '{command:?}': {error}"))
-        })?;
+        let mut reader = self
+            .commands
+            .build(&mut command)
+            .map_err(|error| io::Error::other(format!("{command:?} cannot be started: {error}")))?;
         let outcome = self
             .run(path, Source::Reader(&mut reader))
-            .map_err(|error| io::Error::other(format!("preprocessor command failed: '{command:?}': {error}")));
+            .map_err(|error| io::Error::other(format!("{command:?} failed: {error}")));
         let closed = reader.close();
         let outcome = outcome?;
         closed.map(|()| outcome)

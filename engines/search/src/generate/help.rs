@@ -76,7 +76,7 @@ fn long_flag(flag: &Flag) -> String {
     }
     let mut out = format!("{names}\n{}\n", paragraphs(flag.text, 8, WIDTH));
     if let (Some(no), None) = (flag.no, flag.value) {
-        out.push_str(&format!("\n        This flag can be disabled with --{no}.\n"));
+        out.push_str(&format!("\n        This is taken back by --{no}.\n"));
     }
     out
 }

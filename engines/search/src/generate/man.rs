@@ -65,11 +65,8 @@ fn entry(flag: &Flag) -> String {
         names.push_str(&format!("={value}"));
     }
     let mut out = format!(".PP\n{names}\n.RS 4\n{}", paragraphs(flag.text));
-    if let Some(no) = flag.no {
-        out.push_str(&format!(
-            ".sp\nThis flag can be disabled with \\fB\\-\\-{}\\fP.\n",
-            escaped(no)
-        ));
+    if let (Some(no), None) = (flag.no, flag.value) {
+        out.push_str(&format!(".sp\nThis is taken back by \\fB\\-\\-{}\\fP.\n", escaped(no)));
     }
     out.push_str(".RE\n");
     out

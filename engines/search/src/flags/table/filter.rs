@@ -21,7 +21,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-binary")
     .help(
-        "Search binary files.",
+        "Say of binary files whether they match.",
         "Search files that hold NUL bytes too, and only say that they match. Without it, a file that the walk came across is \
          left at its first NUL byte; a file that was named is always searched as with this flag. This flag and --text \
          override each other.",
@@ -33,7 +33,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('L')
     .no("no-follow")
     .help(
-        "Follow symbolic links.",
+        "Go where symbolic links lead.",
         "Follow symbolic links to files and directories. Links that lead into a circle, or nowhere, are reported.",
     ),
     valued("glob", Filter, "GLOB", |low, v| {
@@ -42,7 +42,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('g')
     .help(
-        "Include or exclude file paths.",
+        "Search paths that GLOB lets in, or with ! not.",
         "Search only files whose paths match GLOB; with a ! before it, only those that do not. It wins over every other rule. \
          Globs are written as in .gitignore, and of several the last that matches decides:\n\n    rg foo -g '*.c' -g '!test/**'",
     ),
@@ -52,7 +52,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-glob-case-insensitive")
     .help(
-        "Process all glob patterns case insensitively.",
+        "Let --glob be as --iglob.",
         "Upper and lower case are the same in the globs of --glob, as they are in those of --iglob.",
     ),
     switch("hidden", Filter, |low, v| {
@@ -62,16 +62,16 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('.')
     .no("no-hidden")
     .help(
-        "Search hidden files and directories.",
-        "Search files and directories whose names begin with a dot. Without it they are left out, unless they are named or \
-         a glob or a rule lets them in.",
+        "Search what begins with a dot, too.",
+        "Search what has a name with a dot at its beginning. Without it that is left out, unless it is named or \
+         a glob or a rule lets it in.",
     ),
     valued("iglob", Filter, "GLOB", |low, v| {
         low.iglobs.push(v.text()?);
         Ok(())
     })
     .help(
-        "Include/exclude paths case insensitively.",
+        "As --glob, in upper and lower case.",
         "The same as --glob, with upper and lower case being the same.",
     ),
     valued("ignore-file", Filter, "PATH", |low, v| {
@@ -80,7 +80,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .completes(Completion::File)
     .help(
-        "Specify additional ignore files.",
+        "A file with more ignore rules.",
         "A file with more rules, written as in .gitignore and applied from the current directory. It can be given several \
          times; a later file wins over an earlier one, and the files in the tree win over all of these.",
     ),
@@ -90,7 +90,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-ignore-file-case-insensitive")
     .help(
-        "Process ignore files case insensitively.",
+        "Match ignore rules in any case.",
         "Upper and lower case are the same in .gitignore and all other files of rules.",
     ),
     valued("max-depth", Filter, "NUM", |low, v| {
@@ -100,7 +100,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('d')
     .alias(&["maxdepth"])
     .help(
-        "Descend at most NUM directories.",
+        "Go no more than NUM levels deep.",
         "How deep the walk goes below each path that is given. With 0, only those paths themselves are searched, which for a \
          directory is nothing.",
     ),
@@ -109,7 +109,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Ignore files larger than NUM in size.",
+        "Leave out files of more bytes.",
         "Leave out files that are larger, unless they are named. The suffixes K, M and G are taken; without one the number is \
          of bytes.",
     ),
@@ -119,7 +119,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("ignore")
     .help(
-        "Don't use ignore files.",
+        "Heed no file of ignore rules.",
         "Heed no .gitignore, .ignore, .rgignore, nor any of git's other rules. It stands for --no-ignore-dot, \
          --no-ignore-exclude, --no-ignore-global, --no-ignore-parent and --no-ignore-vcs. Files given with --ignore-file \
          are heeded still.",
@@ -129,26 +129,26 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .no("ignore-dot")
-    .help("Don't use .ignore or .rgignore files.", "Heed no .ignore and no .rgignore."),
+    .help("Heed no .ignore and no .rgignore.", "Heed no .ignore and no .rgignore."),
     switch("no-ignore-exclude", Filter, |low, v| {
         low.no_ignore_exclude = v.on();
         Ok(())
     })
     .no("ignore-exclude")
-    .help("Don't use local exclude files.", "Do not heed a repository's own rules in .git/info/exclude."),
+    .help("Heed no .git/info/exclude.", "Do not heed a repository's own rules in .git/info/exclude."),
     switch("no-ignore-files", Filter, |low, v| {
         low.no_ignore_files = v.on();
         Ok(())
     })
     .no("ignore-files")
-    .help("Don't use --ignore-file arguments.", "Heed none of the files given with --ignore-file, before or after."),
+    .help("Heed no file given with --ignore-file.", "Heed none of the files given with --ignore-file, before or after."),
     switch("no-ignore-global", Filter, |low, v| {
         low.no_ignore_global = v.on();
         Ok(())
     })
     .no("ignore-global")
     .help(
-        "Don't use global ignore files.",
+        "Heed no rules for all of a person's repositories.",
         "Do not heed the rules that git has for all repositories of a person (core.excludesFile).",
     ),
     switch("no-ignore-parent", Filter, |low, v| {
@@ -157,7 +157,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("ignore-parent")
     .help(
-        "Don't use ignore files in parent directories.",
+        "Heed no rules of the directories above.",
         "Do not heed files of rules in the directories above those that are searched.",
     ),
     switch("no-ignore-vcs", Filter, |low, v| {
@@ -166,7 +166,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("ignore-vcs")
     .help(
-        "Don't use ignore files from source control.",
+        "Heed no rules of git.",
         "Do not heed .gitignore, nor git's other rules. .ignore and .rgignore are heeded still.",
     ),
     switch("no-require-git", Filter, |low, v| {
@@ -175,7 +175,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("require-git")
     .help(
-        "Use .gitignore outside of git repositories.",
+        "Heed .gitignore where there is no repository, too.",
         "Heed .gitignore also where there is no git repository around it.",
     ),
     switch("one-file-system", Filter, |low, v| {
@@ -184,7 +184,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-one-file-system")
     .help(
-        "Skip directories on other file systems.",
+        "Stay on the file system of each path.",
         "Do not go over to another file system, as seen from each path that is given. It is what find calls -xdev.",
     ),
     valued("type", Filter, "TYPE", |low, v| {
@@ -194,7 +194,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('t')
     .completes(Completion::FileType)
     .help(
-        "Only search files matching TYPE.",
+        "Search files of this type.",
         "Search only files of this type; given several times, of any of them. --type-list shows all types. The type all \
          stands for every file whose type is known.",
     ),
@@ -205,7 +205,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('T')
     .completes(Completion::FileType)
     .help(
-        "Do not search files matching TYPE.",
+        "Leave out files of this type.",
         "Leave out files of this type. --type-list shows all types.",
     ),
     valued("type-add", Filter, "TYPESPEC", |low, v| {
@@ -213,17 +213,17 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Add a new glob for a file type.",
+        "Give a type one more glob, or make a type.",
         "Add a glob to a type, or make a new type. It is for this command line only; the configuration file is the place to \
-         keep it:\n\n    rg --type-add 'web:*.{html,css,js}' -tweb foo\n\n\
-         A type can also be made of others:\n\n    rg --type-add 'src:include:cpp,py,md' -tsrc foo",
+         keep it:\n\n    rg --type-add 'conf:*.{ini,conf,cnf}' -tconf port\n\n\
+         A type can also be made of others:\n\n    rg --type-add 'back:include:go,sql' -tback port",
     ),
     valued("type-clear", Filter, "TYPE", |low, v| {
         low.types.push(TypeChange::Clear(v.text()?));
         Ok(())
     })
     .help(
-        "Clear globs for a file type.",
+        "Take all globs from a type.",
         "Forget all globs of a type. New ones can be given to it with --type-add.",
     ),
     switch("unrestricted", Filter, |low, _| {
@@ -238,7 +238,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('u')
     .help(
-        "Reduce the level of \"smart\" filtering.",
+        "Leave out less; up to three times.",
         "Leave out less. Once it is --no-ignore, twice --hidden too, three times --binary too: rg -uuu searches about \
          what grep -r does.",
     ),

@@ -18,7 +18,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('c')
     .help(
-        "Show count of matching lines for each file.",
+        "Print how many lines match, file by file.",
         "Print how many lines match in each file, for files where any does. With --only-matching it is --count-matches. \
          The other output modes and this one override each other.",
     ),
@@ -27,7 +27,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Show count of every match for each file.",
+        "Print how many matches there are, file by file.",
         "Print how many matches there are in each file, for files that have any; a line may have several. With \
          --invert-match it is --count.",
     ),
@@ -37,7 +37,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('l')
     .help(
-        "Print the paths with at least one match.",
+        "Print the paths of files that match.",
         "Print only the paths of files that have a match, and leave each file at its first.",
     ),
     switch("files-without-match", Modes, |low, _| {
@@ -45,7 +45,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Print the paths that contain zero matches.",
+        "Print the paths of files that do not match.",
         "Print only the paths of files that have no match.",
     ),
     switch("json", Modes, |low, v| {
@@ -58,16 +58,16 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-json")
     .help(
-        "Show search results in a JSON Lines format.",
+        "Print results as JSON, an object a line.",
         "Print results for other programs, a JSON object a line. Its type is begin or end (of a file with a match), match, \
-         context or summary. Paths and lines are {\"text\": …}, or {\"bytes\": …} in base64 where they are not UTF-8.",
+         context or summary. Paths and lines are {\"text\": ...}, or {\"bytes\": ...} in base64 where they are not UTF-8.",
     ),
     switch("debug", Logging, |low, _| {
         low.logging = Some(Level::Debug);
         Ok(())
     })
     .help(
-        "Show debug messages.",
+        "Say what is done and left out.",
         "Say on standard error what is done and why files are left out.",
     ),
     switch("no-ignore-messages", Logging, |low, v| {
@@ -76,7 +76,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("ignore-messages")
     .help(
-        "Suppress gitignore parse error messages.",
+        "Do not complain of ignore rules.",
         "Do not say what is wrong with files of ignore rules.",
     ),
     switch("no-messages", Logging, |low, v| {
@@ -85,7 +85,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("messages")
     .help(
-        "Suppress some error messages.",
+        "Do not complain of files.",
         "Do not say which files could not be read. What is wrong with the command line is said still, and the exit code \
          is the same.",
     ),
@@ -95,7 +95,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-stats")
     .help(
-        "Print statistics about the search.",
+        "Print totals at the end.",
         "Print at the end how many matches, lines, files and bytes there were and how long it took. It is always part of \
          --json, and has no effect with --files.",
     ),
@@ -104,7 +104,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Show trace messages.",
+        "Say everything that is done.",
         "Say even more than with --debug. It is a lot.",
     ),
     switch("files", Other, |low, _| {
@@ -112,7 +112,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Print each file that would be searched.",
+        "List the files, without searching them.",
         "Print the paths of the files that would be searched, and search none. There is no pattern then: every argument is \
          a path.",
     ),
@@ -123,7 +123,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .choices(KINDS)
     .help(
-        "Generate man pages and completion scripts.",
+        "Write a manual page or a shell's completions.",
         "Write a manual page, or what a shell needs to complete flags, to standard output.",
     ),
     switch("no-config", Other, |low, _| {
@@ -131,20 +131,20 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Never read configuration files.",
+        "Leave the configuration file unread.",
         "Do not read the file that RIPGREP_CONFIG_PATH names. It has no effect in that file itself.",
     ),
     switch("pcre2-version", Other, |low, _| {
         low.special = Some(Special::VersionPcre2);
         Ok(())
     })
-    .help("Print the version of PCRE2 that is used.", "Print the version of PCRE2 and whether it compiles patterns."),
+    .help("Print which PCRE2 is used.", "Print the version of PCRE2 and whether it compiles patterns."),
     switch("type-list", Other, |low, _| {
         low.mode = Mode::Types;
         Ok(())
     })
     .help(
-        "Show all supported file types.",
+        "List the file types and their globs.",
         "Print every file type and its globs, with the changes of --type-add and --type-clear.",
     ),
     switch("version", Other, |low, _| {

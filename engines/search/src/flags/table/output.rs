@@ -29,7 +29,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('A')
     .help(
-        "Show NUM lines after each match.",
+        "Print NUM lines behind a match, too.",
         "Show so many lines after each match. It wins over what --context says for them, and overrides --passthru.",
     ),
     valued("before-context", Output, "NUM", |low, v| {
@@ -39,7 +39,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('B')
     .help(
-        "Show NUM lines before each match.",
+        "Print NUM lines ahead of a match, too.",
         "Show so many lines before each match. It wins over what --context says for them, and overrides --passthru.",
     ),
     switch("block-buffered", Output, |low, v| {
@@ -48,7 +48,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-block-buffered")
     .help(
-        "Force block buffering.",
+        "Pass output on in large blocks.",
         "Pass output on in large blocks, as is done by itself when it does not go to a terminal. This flag and \
          --line-buffered override each other.",
     ),
@@ -59,7 +59,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('b')
     .no("no-byte-offset")
     .help(
-        "Print the byte offset for each matching line.",
+        "Print where in the file a line begins.",
         "Print before each line where in the file it begins, in bytes from 0; with --only-matching, where the match begins.",
     ),
     valued("color", Output, "WHEN", |low, v| {
@@ -69,7 +69,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .choices(WHEN)
     .help(
-        "When to use color.",
+        "When colours are used.",
         "never, always, auto (when output goes to a terminal that can, the default), or ansi (always, by escape sequences).",
     ),
     valued("colors", Output, "COLOR_SPEC", |low, v| {
@@ -77,12 +77,12 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Configure color settings and styles.",
+        "Which colours and styles are used.",
         "Which colours and styles are used, as {type}:{attribute}:{value}. The type is path, line, column, highlight or \
          match; the attribute is fg, bg or style; the value is a colour (red, blue, green, cyan, magenta, yellow, white, black, a \
          number to 255, or three of them with commas between) or a style (bold, intense, underline, italic, each also with \
          no before it). {type}:none forgets everything for that type. It can be given several times:\n\n    \
-         rg --colors 'match:fg:magenta' --colors 'line:bg:yellow' foo",
+         rg --colors 'path:fg:blue' --colors 'match:style:underline' error",
     ),
     switch("column", Output, |low, v| {
         low.column = Some(v.on());
@@ -90,7 +90,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-column")
     .help(
-        "Show column numbers.",
+        "Print the column of the first match.",
         "Print the column of the first match of each line, in bytes from 1. Line numbers come with it.",
     ),
     valued("context", Output, "NUM", |low, v| {
@@ -100,7 +100,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('C')
     .help(
-        "Show NUM lines before and after each match.",
+        "Print NUM lines on both sides of a match, too.",
         "Show so many lines around each match. --before-context and --after-context win over it. It overrides --passthru.",
     ),
     valued("context-separator", Output, "SEPARATOR", |low, v| {
@@ -109,7 +109,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-context-separator")
     .help(
-        "Set the separator for contextual chunks.",
+        "What stands between pieces of a file.",
         "What stands on a line of its own between pieces of a file that do not touch; -- by default. Escapes like \\x7F and \
          \\t are understood. An empty one leaves an empty line; --no-context-separator leaves nothing.",
     ),
@@ -118,7 +118,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Set the field context separator.",
+        "What ends the fields before a line of context.",
         "What stands between path, line number and the like and a line of context; - by default. Escapes like \\x7F and \\t \
          are understood, and it may be empty.",
     ),
@@ -127,7 +127,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Set the field match separator.",
+        "What ends the fields before a matching line.",
         "What stands between path, line number and the like and a line that matches; : by default. Escapes like \\x7F and \
          \\t are understood, and it may be empty.",
     ),
@@ -137,7 +137,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-heading")
     .help(
-        "Print matches grouped by each file.",
+        "Print a path once, above its matches.",
         "Print the path once above the matches of a file, rather than on every line. It is done by itself when output goes to \
          a terminal.",
     ),
@@ -147,7 +147,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('h')
     .help(
-        "Show help output.",
+        "Print this; with --help, all of it.",
         "Show help: a line for each flag with -h, all there is to say with --help.",
     ),
     valued("hostname-bin", Output, "COMMAND", |low, v| {
@@ -156,7 +156,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .completes(Completion::Program)
     .help(
-        "Run a program to get this system's hostname.",
+        "A program that knows this machine's name.",
         "A program that prints the name of this machine for hyperlinks, where the system's own answer is not the right one. \
          It is run at most once, without arguments. When it fails, the system is asked.",
     ),
@@ -165,7 +165,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Set the format of hyperlinks.",
+        "Make paths links, in this form.",
         "Make paths links that a terminal can open. FORMAT is an address with {path}, {host}, {line}, {column} and \
          {wslprefix} in it, or a name for one: none (the default), default, or the name of an editor such as vscode. An \
          address with {column} must have {line}, and one with {line} is used for line numbers too. Links are only \
@@ -177,7 +177,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-include-zero")
     .help(
-        "Include zero matches in summary output.",
+        "Count files without a match, too.",
         "With --count or --count-matches, print the files without a match too.",
     ),
     switch("line-buffered", Output, |low, v| {
@@ -186,7 +186,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-line-buffered")
     .help(
-        "Force line buffering.",
+        "Pass every line on at once.",
         "Pass every line on at once, as is done by itself when output goes to a terminal. It is for tail -f before it and \
          another program behind it. This flag and --block-buffered override each other.",
     ),
@@ -196,7 +196,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('n')
     .help(
-        "Show line numbers.",
+        "Print the numbers of lines.",
         "Print the number of each line, from 1. It is done by itself when output goes to a terminal.",
     ),
     switch("no-line-number", Output, |low, _| {
@@ -204,14 +204,14 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .short('N')
-    .help("Suppress line numbers.", "Print no line numbers, also not to a terminal."),
+    .help("Print no numbers of lines.", "Print no line numbers, also not to a terminal."),
     valued("max-columns", Output, "NUM", |low, v| {
         low.max_columns = Some(v.number()?).filter(|n| *n != 0);
         Ok(())
     })
     .short('M')
     .help(
-        "Omit lines longer than this limit.",
+        "Leave out lines of more bytes.",
         "Do not print lines with more bytes than this, but only that there is a match. 0 is no limit.",
     ),
     switch("max-columns-preview", Output, |low, v| {
@@ -220,7 +220,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-max-columns-preview")
     .help(
-        "Show preview for lines exceeding the limit.",
+        "Print the beginning of lines that -M leaves out.",
         "Of lines that --max-columns leaves out, print as much as it allows. Without --max-columns this has no effect.",
     ),
     switch("null", Output, |low, _| {
@@ -229,7 +229,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('0')
     .help(
-        "Print a NUL byte after file paths.",
+        "End paths with NUL.",
         "Let a NUL byte follow every path, instead of a colon or the end of the line, so that xargs -0 can read any path.",
     ),
     switch("only-matching", Output, |low, _| {
@@ -238,7 +238,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('o')
     .help(
-        "Print only matched parts of a line.",
+        "Print what matched, not the line around it.",
         "Print only what matched, each match on a line of its own; empty matches are left out.",
     ),
     valued("path-separator", Output, "SEPARATOR", |low, v| {
@@ -252,7 +252,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Set the path separator for printing paths.",
+        "The byte between the parts of a path.",
         "The byte between the parts of a path that is printed; the system's own by default. Escapes like \\x7F are \
          understood. An empty one is the default again.",
     ),
@@ -262,7 +262,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .alias(&["passthrough"])
     .help(
-        "Print both matching and non-matching lines.",
+        "Print all lines, matching or not.",
         "Print every line of each file, with the matches in colour. It and --after-context, --before-context and \
          --context override each other.",
     ),
@@ -274,7 +274,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('p')
     .help(
-        "Alias for colors, headings and line numbers.",
+        "Print as to a terminal.",
         "Print as to a terminal, for a pager: it stands for --color=always --heading --line-number.",
     ),
     switch("quiet", Output, |low, _| {
@@ -283,7 +283,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('q')
     .help(
-        "Do not print anything to stdout.",
+        "Print nothing; the exit code tells.",
         "Print nothing, and stop at the first match; the exit code says whether there was one. With --files it says whether \
          there is a file to search.",
     ),
@@ -293,19 +293,19 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('r')
     .help(
-        "Replace matches with the given text.",
+        "Print this in place of each match.",
         "Print REPLACEMENT instead of each match; no file is changed. $0 is the whole match, $1 the first group, $name or \
          ${name} the group of that name, $$ a dollar. With --only-matching nothing else is printed.\n\n    \
          rg '(\\w+)@(\\w+)' -or '$2'",
     ),
     valued("sort", Output, "SORTBY", |low, v| sort(low, v, false)).choices(ORDERS).help(
-        "Sort results in ascending order.",
+        "Put files in order.",
         "The order of files: none (the default), path, modified, accessed or created. Files whose time is not known come \
          last. Sorted by path, results come while the search goes on; by a time, all files are listed first. Unlike in \
          ripgrep, sorting does not keep the search from using several threads.",
     ),
     valued("sortr", Output, "SORTBY", |low, v| sort(low, v, true)).choices(ORDERS).help(
-        "Sort results in descending order.",
+        "Put files in order, last first.",
         "The same as --sort, the other way round. All files are listed first.",
     ),
     switch("trim", Output, |low, v| {
@@ -314,7 +314,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-trim")
     .help(
-        "Trim prefix whitespace from matches.",
+        "Leave out blanks at the beginning of lines.",
         "Leave out blanks at the beginning of lines that are printed; only those of ASCII.",
     ),
     switch("vimgrep", Output, |low, _| {
@@ -322,7 +322,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Print results in a vim compatible format.",
+        "Print a line for each match, as editors read it.",
         "Print each match on a line of its own with its path, line and column, as editors read it. A line with many matches \
          is printed as often.",
     ),
@@ -332,7 +332,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('H')
     .help(
-        "Print the file path with each matching line.",
+        "Print paths, even of a single file.",
         "Print the path of each file, also when only one was named. This flag and --no-filename override each other.",
     ),
     switch("no-filename", Output, |low, _| {
@@ -341,7 +341,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('I')
     .help(
-        "Never print the path with each matching line.",
+        "Print no paths.",
         "Print no paths. This flag and --with-filename override each other.",
     ),
     switch("sort-files", Output, |low, v| {
@@ -349,5 +349,5 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .no("no-sort-files")
-    .help("(DEPRECATED) Sort results by file path.", "An old name for --sort=path."),
+    .help("Old name of --sort=path.", "An old name for --sort=path."),
 ];

@@ -12,7 +12,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('s')
     .help(
-        "Search case sensitively (default).",
+        "Tell upper from lower case (the default).",
         "Upper and lower case are different. This is the default; it overrides --ignore-case and --smart-case.",
     ),
     switch("crlf", Search, |low, v| {
@@ -22,7 +22,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-crlf")
     .help(
-        "Use CRLF line terminators (nice for Windows).",
+        "Let lines end with CR LF, as on Windows.",
         "A carriage return before a line feed belongs to the end of the line, so that $ matches before it. This overrides \
          --null-data.",
     ),
@@ -31,7 +31,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "The upper size limit of the regex DFA.",
+        "How much memory the engine's tables may take.",
         "How large the tables may grow that the regex engine makes while it searches. Raise it when a large pattern is slow. \
          The suffixes K, M and G are taken; without one the number is of bytes.",
     ),
@@ -52,7 +52,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .no("no-encoding")
     .completes(Completion::Encoding)
     .help(
-        "Specify the text encoding of files to search.",
+        "How bytes are read as text.",
         "How the bytes of files become text. With auto, the default, files with a byte order mark are read as UTF-8 or \
          UTF-16 as it says, and all others are taken for something like UTF-8. With none, no byte is interpreted, not even \
          a byte order mark. Otherwise it is a label of the WHATWG Encoding Standard, such as latin1 or shift_jis.\n\n\
@@ -64,7 +64,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .choices(ENGINES)
     .help(
-        "Specify which regex engine to use.",
+        "Which regex engine matches.",
         "The engine that matches. default is fast on everything and knows neither look-around nor backreferences; pcre2 knows \
          both; auto takes PCRE2 only for patterns that the default one does not take. This flag, --pcre2 and \
          --auto-hybrid-regex override each other.",
@@ -76,7 +76,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('F')
     .no("no-fixed-strings")
     .help(
-        "Treat all patterns as literals.",
+        "Take patterns as plain text.",
         "Patterns are plain text: no character in them has a meaning of its own.",
     ),
     switch("ignore-case", Search, |low, _| {
@@ -85,7 +85,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('i')
     .help(
-        "Case insensitive search.",
+        "Do not tell upper from lower case.",
         "Upper and lower case are the same, by Unicode's simple case folding. This overrides --case-sensitive and \
          --smart-case.",
     ),
@@ -95,14 +95,14 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('v')
     .no("no-invert-match")
-    .help("Invert matching.", "Find the lines that do not match any of the patterns."),
+    .help("Find the lines that do not match.", "Find the lines that do not match any of the patterns."),
     switch("line-regexp", Search, |low, _| {
         low.boundary = Some(Boundary::Line);
         Ok(())
     })
     .short('x')
     .help(
-        "Show matches surrounded by line boundaries.",
+        "Match whole lines only.",
         "A match must be a whole line, as if every pattern stood between ^ and $. This overrides --word-regexp.",
     ),
     valued("max-count", Search, "NUM", |low, v| {
@@ -111,7 +111,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('m')
     .help(
-        "Limit the number of matching lines.",
+        "Leave a file after NUM matching lines.",
         "Stop in each file after so many matching lines. With --multiline a match of several lines counts once. With 0 \
          nothing is searched at all.",
     ),
@@ -121,7 +121,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-mmap")
     .help(
-        "Search with memory maps when possible.",
+        "Search files in one piece.",
         "Search files in one piece, rather than in blocks. It is done by itself for a few files that are named. Here a file \
          is read into memory instead of mapped, and blocks are used for very large ones.",
     ),
@@ -133,7 +133,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('U')
     .no("no-multiline")
     .help(
-        "Enable searching across multiple lines.",
+        "Let matches go over several lines.",
         "Matches may go over several lines: \\n may stand in a pattern, and \\s and [^a] match the end of a line. Each file is \
          held in memory as a whole. This overrides --stop-on-nonmatch.",
     ),
@@ -143,7 +143,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-multiline-dotall")
     .help(
-        "Make '.' match line terminators.",
+        "With -U, let a dot match the end of a line.",
         "With --multiline, let a dot match the end of a line too. (?s) does the same within a pattern. Without --multiline \
          this has no effect.",
     ),
@@ -153,7 +153,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("unicode")
     .help(
-        "Disable Unicode mode.",
+        "Know ASCII only in classes and case.",
         "Classes like \\w, \\d and \\s, a dot, and case know ASCII only. It can be faster, and lets patterns match bytes that \
          are not UTF-8. (?-u) does the same within a pattern.\n\nThis is for both engines. It can be taken back with \
          --unicode.",
@@ -164,7 +164,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Use NUL as a line terminator.",
+        "Let lines end with NUL.",
         "Lines end with a NUL byte, in what is read and in what is written; it is for lists such as find -print0 writes. \
          Files are then never taken for binary. This overrides --crlf.",
     ),
@@ -175,7 +175,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('P')
     .no("no-pcre2")
     .help(
-        "Enable PCRE2 matching.",
+        "Match with PCRE2.",
         "Match with PCRE2, which knows look-around and backreferences:\n\n    rg -P '(\\w+) \\1'\n\n\
          It is the same as --engine=pcre2.",
     ),
@@ -184,7 +184,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "The size limit of the compiled regex.",
+        "How large a compiled pattern may be.",
         "How large a compiled pattern may be, so that a mistake does not fill the memory. The suffixes K, M and G are taken; \
          without one the number is of bytes.",
     ),
@@ -194,7 +194,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('S')
     .help(
-        "Smart case search.",
+        "Heed case if a pattern has upper case.",
         "Case matters only when there is an upper case letter among the pattern's literal characters. This overrides \
          --case-sensitive and --ignore-case.",
     ),
@@ -204,7 +204,7 @@ pub(super) const FLAGS: &[Flag] = &[
         Ok(())
     })
     .help(
-        "Stop searching after a non-match.",
+        "Leave a file where its matches end.",
         "Once a line of a file has matched, leave the file at the first line that does not. It saves time in sorted files. \
          This overrides --multiline.",
     ),
@@ -215,7 +215,7 @@ pub(super) const FLAGS: &[Flag] = &[
     .short('a')
     .no("no-text")
     .help(
-        "Search binary files as if they were text.",
+        "Take every file for text.",
         "Treat every file as text, also those with NUL bytes. What is printed may then hold anything, control sequences for \
          the terminal included. This flag and --binary override each other.",
     ),
@@ -225,7 +225,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('j')
     .help(
-        "Set the approximate number of threads to use.",
+        "How many threads search.",
         "How many threads search. 0, the default, lets the number of processors decide.",
     ),
     switch("word-regexp", Search, |low, _| {
@@ -234,7 +234,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .short('w')
     .help(
-        "Show matches surrounded by word boundaries.",
+        "Match whole words only.",
         "A match must begin and end where a word could: no character of a word may stand directly before or after it. This \
          overrides --line-regexp.",
     ),
@@ -244,7 +244,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("no-auto-hybrid-regex")
     .help(
-        "(DEPRECATED) Use PCRE2 if appropriate.",
+        "Old name of --engine=auto.",
         "An old name for --engine=auto.",
     ),
     switch("no-pcre2-unicode", Search, |low, v| {
@@ -253,7 +253,7 @@ pub(super) const FLAGS: &[Flag] = &[
     })
     .no("pcre2-unicode")
     .help(
-        "(DEPRECATED) Disable Unicode mode for PCRE2.",
+        "Old name of --no-unicode.",
         "An old name for --no-unicode.",
     ),
 ];
