@@ -1,7 +1,8 @@
 //! Work that is done by several threads and comes out in the order it went in.
 //!
 //! One thread hands in batches; workers take them, and what each makes of one is passed on when everything before it has
-//! been. Memory is bounded by the number of batches under way: who hands in waits until there is room.
+//! been. Memory is bounded by the number of batches under way, where who hands in waits until there is room, and by the size of
+//! what waits for its turn, where workers take nothing new. What is due has been taken by then, so it will not wait for long.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// The belt between one thread that hands in `T`s, workers, and whoever takes `D`s in order.
 pub(crate) struct Belt<T, D> {
     room: usize,
+    most_held: usize,
     state: Mutex<State<T, D>>,
     /// There is something to work on, or nothing will come any more.
     work: Condvar,
@@ -18,7 +20,9 @@ pub(crate) struct Belt<T, D> {
 
 struct State<T, D> {
     waiting: VecDeque<(u64, T)>,
-    done: BTreeMap<u64, D>,
+    done: BTreeMap<u64, (usize, D)>,
+    /// The size of all that is done and waits for its turn.
+    held: usize,
     /// The number of the next batch that is handed in.
     next_in: u64,
     /// The number of the next one that comes out.
@@ -30,11 +34,12 @@ struct State<T, D> {
 }
 
 impl<T, D> Belt<T, D> {
-    /// A belt with room for so many batches between going in and coming out.
-    pub(crate) fn new(room: usize) -> Self {
+    /// A belt with room for so many batches between going in and coming out, whose results are held back up to a size.
+    pub(crate) fn new(room: usize, most_held: usize) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             done: BTreeMap::new(),
+            held: 0,
             next_in: 0,
             next_out: 0,
             emitting: false,
@@ -43,6 +48,7 @@ impl<T, D> Belt<T, D> {
         };
         Belt {
             room: room.max(1),
+            most_held,
             state: Mutex::new(state),
             work: Condvar::new(),
             space: Condvar::new(),
@@ -86,19 +92,23 @@ impl<T, D> Belt<T, D> {
 
     /// The next batch to work on, with its number; none at the end.
     pub(crate) fn take(&self) -> Option<(u64, T)> {
+        let most = self.most_held;
         let state = self.lock();
         let mut state = self
             .work
-            .wait_while(state, |s| s.waiting.is_empty() && !s.closed && !s.stopped)
+            .wait_while(state, |s| {
+                !s.stopped && (s.held > most || (s.waiting.is_empty() && !s.closed))
+            })
             .unwrap_or_else(PoisonError::into_inner);
         state.waiting.pop_front()
     }
 
-    /// What became of batch `number`. If its turn has come, it and what waited for it is given to `emit`, by one thread at a
+    /// What became of batch `number`, and its size. If its turn has come, it and what waited for it is given to `emit`, by one thread at a
     /// time and without the others having to wait for it.
-    pub(crate) fn finish(&self, number: u64, result: D, mut emit: impl FnMut(D)) {
+    pub(crate) fn finish(&self, number: u64, size: usize, result: D, mut emit: impl FnMut(D)) {
         let mut state = self.lock();
-        state.done.insert(number, result);
+        state.done.insert(number, (size, result));
+        state.held += size;
         if state.emitting {
             return;
         }
@@ -106,6 +116,7 @@ impl<T, D> Belt<T, D> {
         while let Some(result) = Self::ready(&mut state) {
             drop(state);
             self.space.notify_one();
+            self.work.notify_all();
             emit(result);
             state = self.lock();
         }
@@ -116,7 +127,8 @@ impl<T, D> Belt<T, D> {
         if state.stopped {
             return None;
         }
-        let result = state.done.remove(&state.next_out)?;
+        let (size, result) = state.done.remove(&state.next_out)?;
+        state.held -= size;
         state.next_out += 1;
         Some(result)
     }
@@ -132,7 +144,7 @@ mod tests {
 
     /// Sends numbers through `workers` threads that are slow in different ways, and returns them as they come out.
     fn through(workers: usize, room: usize, count: u64) -> Vec<u64> {
-        let belt = Belt::new(room);
+        let belt = Belt::new(room, 5);
         let out = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..workers {
@@ -141,7 +153,7 @@ mod tests {
                         for _ in 0..(value * 7919 % 13) {
                             std::thread::yield_now();
                         }
-                        belt.finish(number, value, |v| out.lock().unwrap().push(v));
+                        belt.finish(number, 1, value, |v| out.lock().unwrap().push(v));
                     }
                 });
             }
@@ -162,16 +174,16 @@ mod tests {
 
     #[test]
     fn there_is_no_more_under_way_than_there_is_room_for() {
-        let belt = Belt::new(2);
+        let belt = Belt::new(2, 9);
         assert!(belt.put('a') && belt.put('b'));
         std::thread::scope(|scope| {
             let third = scope.spawn(|| belt.put('c'));
             let (number, _) = belt.take().unwrap();
             let (second, _) = belt.take().unwrap();
-            belt.finish(second, (), |()| panic!("the first is not done"));
+            belt.finish(second, 1, (), |()| panic!("the first is not done"));
             assert!(!third.is_finished());
             let mut emitted = 0;
-            belt.finish(number, (), |()| emitted += 1);
+            belt.finish(number, 1, (), |()| emitted += 1);
             assert_eq!(emitted, 2);
             assert!(third.join().unwrap());
         });
@@ -179,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_stop_frees_everybody() {
-        let belt: Belt<char, ()> = Belt::new(1);
+        let belt: Belt<char, ()> = Belt::new(1, 9);
         assert!(belt.put('a'));
         std::thread::scope(|scope| {
             let blocked = scope.spawn(|| belt.put('b'));

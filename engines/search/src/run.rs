@@ -25,7 +25,10 @@ const NOTHING: u8 = 1;
 pub(crate) const TROUBLE: u8 = 2;
 
 /// Of sorted files, so many are searched as one piece of work once there are many.
-const LARGEST_BATCH: usize = 64;
+const LARGEST_BATCH: usize = 16;
+
+/// Of sorted results, so much may wait for its turn before no new files are searched.
+const MOST_HELD: usize = 32 << 20;
 
 /// Pieces of work under way for each thread, when output is sorted.
 const BATCHES_AHEAD: usize = 16;
@@ -212,7 +215,7 @@ impl Run<'_> {
         let (buffers, tally) = (plan.buffers(), Tally::default());
         let mut first = Worker::new(plan, show, buffers.buffer(), true)?;
         first.separate_all()?;
-        let belt: Belt<Vec<Haystack>, Results> = Belt::new(BATCHES_AHEAD * plan.threads);
+        let belt: Belt<Vec<Haystack>, Results> = Belt::new(BATCHES_AHEAD * plan.threads, MOST_HELD);
         let sheet = Mutex::new(Sheet::new(plan));
         std::thread::scope(|scope| {
             for _ in 0..plan.threads {
@@ -221,7 +224,8 @@ impl Run<'_> {
                 scope.spawn(move || {
                     while let Some((number, batch)) = belt.take() {
                         let results = self.batch(&batch, &mut worker, belt, tally);
-                        belt.finish(number, results, |results| {
+                        let size = results.bytes.len();
+                        belt.finish(number, size, results, |results| {
                             let mut sheet = sheet.lock().unwrap_or_else(PoisonError::into_inner);
                             if let Err(error) = sheet.write(&results) {
                                 if error.kind() != ErrorKind::BrokenPipe {
