@@ -331,3 +331,26 @@ fn nothing_is_nested_by_accident() {
     t.wait_text("inner");
     assert_eq!(house.ok(&["ls", "-q"]), "main\n");
 }
+
+#[test]
+fn a_search_is_a_command_and_a_name() {
+    let house = House::new();
+    house.file("a.txt", "one\na needle\n");
+    assert_eq!(house.ok(&["search", "-n", "needle", "a.txt"]), "2:a needle\n");
+    assert_eq!(house.fails(&["search", "-s", "Needle", "a.txt"], 1), "");
+    assert!(house.fails(&["search", "(", "a.txt"], 2).starts_with("qd search: "));
+    assert!(house.fails(&["--ascii", "search", "x"], 2).contains("comes first"));
+    let rg = house.path().join("rg");
+    std::os::unix::fs::symlink(crate::harness::qd(), &rg).expect("a link");
+    let call = |args: &[&str]| {
+        let mut command = std::process::Command::new(&rg);
+        command.args(args).current_dir(house.path()).env_clear();
+        command.stdin(std::process::Stdio::null()).output().expect("an answer")
+    };
+    let found = call(&["--path-separator", "/", "-c", "needle", "a.txt"]);
+    assert_eq!((found.status.code(), &found.stdout[..]), (Some(0), &b"1\n"[..]));
+    let refused = call(&["("]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).starts_with("rg: "));
+    assert!(call(&["--version"]).stdout.starts_with(b"ripgrep "));
+}

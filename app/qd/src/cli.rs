@@ -64,6 +64,16 @@ pub(crate) enum Command {
     #[cfg(feature = "logs")]
     #[command(subcommand)]
     Logs(crate::logs::LogsCommand),
+    /// Search files for a pattern; the flags are ripgrep's, `qd search --help` has them.
+    ///
+    /// Under the name `rg` (a link to this program) it takes ripgrep's place.
+    #[cfg(feature = "search")]
+    #[command(disable_help_flag = true)]
+    Search {
+        /// The flags, the pattern and the paths.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<std::ffi::OsString>,
+    },
     /// Check or print the configuration, completions and the man page.
     Setup(SetupArgs),
     /// Serve a session.

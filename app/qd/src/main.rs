@@ -4,6 +4,8 @@ mod cli;
 mod connect;
 #[cfg(feature = "logs")]
 mod logs;
+#[cfg(feature = "search")]
+mod search;
 mod serve;
 mod setup;
 
@@ -82,6 +84,10 @@ pub(crate) fn need_terminal() -> Result<(), Failure> {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "search")]
+    if let Some(status) = search::run(std::env::args_os()) {
+        return ExitCode::from(status);
+    }
     let cli = Cli::parse();
     let named = cli.config.as_ref().filter(|c| !c.exists());
     if let Some(missing) = named {
@@ -98,6 +104,8 @@ fn main() -> ExitCode {
         Some(Command::Action { words }) => connect::action(&cli, words),
         #[cfg(feature = "logs")]
         Some(Command::Logs(c)) => logs::run(&cli, c),
+        #[cfg(feature = "search")]
+        Some(Command::Search { .. }) => Err(Failure::usage("`search` comes first: qd search PATTERN")),
         Some(Command::Setup(s)) => setup::run(&cli, &s),
         Some(Command::Server(s)) => serve::run(&cli, &s),
     };

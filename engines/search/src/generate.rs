@@ -125,6 +125,14 @@ fn choices(flag: &Flag) -> Vec<String> {
     flag.choices.iter().map(|c| (*c).to_owned()).collect()
 }
 
+/// The program that `name` calls, and the word that must follow it, if one must.
+fn program(name: &str) -> (&str, Option<&str>) {
+    match name.split_once(' ') {
+        Some((program, word)) => (program, Some(word)),
+        None => (name, None),
+    }
+}
+
 /// The name of the function that completes for `name`.
 fn function(name: &str) -> String {
     let letters = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
@@ -168,5 +176,45 @@ mod tests {
             assert!(file(kind, "seek").contains("seek"), "{kind:?}");
         }
         assert!(special(Special::HelpShort, "seek").0.contains("seek [OPTIONS] PATTERN"));
+    }
+
+    #[test]
+    fn where_it_is_one_word_of_several_the_others_keep_their_completions() {
+        let script = |kind| file(kind, "qd search");
+        let bash = script(Generate::Bash);
+        assert!(bash.ends_with("complete -F _qd_search_first -o bashdefault -o default qd\n"));
+        assert!(bash.contains("_qd \"$@\"") && bash.contains("\"${COMP_WORDS[0]}\" search --type-list"));
+        let zsh = script(Generate::Zsh);
+        assert!(zsh.starts_with("#compdef qd\n") && zsh.ends_with("compdef _qd_search_first qd\n"));
+        let fish = script(Generate::Fish);
+        assert!(
+            fish.lines()
+                .all(|l| l.starts_with("complete -c qd -n '__fish_seen_subcommand_from search' "))
+        );
+        assert!(script(Generate::PowerShell).contains("-CommandName 'qd'"));
+        // A name of one word has nothing around it.
+        assert!(file(Generate::Bash, "rg").ends_with("complete -F _rg -o bashdefault -o default rg\n"));
+    }
+
+    #[test]
+    fn bash_reads_its_script_and_answers() {
+        for (name, line) in [("rg", "rg --hid"), ("qd search", "qd search --hid")] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let function = if words.len() > 2 { "_qd_search_first" } else { "_rg" };
+            let test = format!(
+                "{}\nCOMP_WORDS=({line}); COMP_CWORD={}; {function}; echo \"${{COMPREPLY[@]}}\"",
+                file(Generate::Bash, name),
+                words.len() - 1
+            );
+            let Ok(answer) = std::process::Command::new("bash")
+                .args(["--norc", "-c", &test])
+                .output()
+            else {
+                println!("skipped: there is no bash");
+                return;
+            };
+            let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+            assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), "--hidden", "{said}");
+        }
     }
 }

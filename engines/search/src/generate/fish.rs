@@ -4,6 +4,9 @@ use crate::flags::{Completion, Flag, all};
 
 /// The script.
 pub(super) fn script(name: &str) -> String {
+    let (program, word) = super::program(name);
+    let condition = word.map(|w| format!(" -n '__fish_seen_subcommand_from {w}'"));
+    let command = format!("complete -c {program}{}", condition.unwrap_or_default());
     let mut out = String::new();
     for flag in all() {
         let brief = quoted(flag.brief);
@@ -13,13 +16,10 @@ pub(super) fn script(name: &str) -> String {
             .chain(flag.aliases)
             .map(|l| format!(" -l {l}"))
             .collect();
-        out.push_str(&format!(
-            "complete -c {name}{short}{longs} -d {brief}{}\n",
-            value(flag, name)
-        ));
+        out.push_str(&format!("{command}{short}{longs} -d {brief}{}\n", value(flag, name)));
         if let Some(no) = flag.no {
             let taken_back = quoted(&format!("Take back --{}.", flag.long));
-            out.push_str(&format!("complete -c {name} -l {no} -d {taken_back}\n"));
+            out.push_str(&format!("{command} -l {no} -d {taken_back}\n"));
         }
     }
     out

@@ -4,6 +4,9 @@ use crate::flags::all;
 
 /// The script.
 pub(super) fn script(name: &str) -> String {
+    let (program, word) = super::program(name);
+    let only = word.map(|w| format!("  if (\"$($command.CommandElements[1])\" -ne '{w}') {{ return }}\n"));
+    let only = only.unwrap_or_default();
     let mut flags = String::new();
     for flag in all() {
         let brief = flag.brief.replace('\'', "''");
@@ -14,8 +17,8 @@ pub(super) fn script(name: &str) -> String {
         }
     }
     format!(
-        "Register-ArgumentCompleter -Native -CommandName '{name}' -ScriptBlock {{\n  param($word, $command, $position)\n  \
-         $flags = @(\n{flags}  )\n  $flags | Where-Object {{ $_.CompletionText -clike \"$word*\" }} |\n    \
+        "Register-ArgumentCompleter -Native -CommandName '{program}' -ScriptBlock {{\n  param($word, $command, $position)\n\
+         {only}  $flags = @(\n{flags}  )\n  $flags | Where-Object {{ $_.CompletionText -clike \"$word*\" }} |\n    \
          Sort-Object -Property CompletionText\n}}\n"
     )
 }

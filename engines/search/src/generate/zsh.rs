@@ -25,9 +25,23 @@ pub(super) fn script(name: &str) -> String {
             arguments.push(format!("    '*{given}{end}[{brief}]{value}'"));
         }
     }
+    let (program, word) = super::program(name);
+    let end = match word {
+        None => format!(
+            "if [ \"$funcstack[1]\" = {function} ]; then\n  {function} \"$@\"\nelse\n  compdef {function} {program}\nfi\n"
+        ),
+        Some(word) => {
+            let others = super::function(program);
+            format!(
+                "# To be read after what completes the other words.\n{function}_first() {{\n  \
+                 if (( CURRENT > 2 )) && [[ $words[2] == {word} ]]; then\n    shift words\n    (( CURRENT-- ))\n    \
+                 {function} \"$@\"\n  elif (( $+functions[{others}] )); then\n    {others} \"$@\"\n  fi\n}}\n\
+                 compdef {function}_first {program}\n"
+            )
+        }
+    };
     format!(
-        "#compdef {name}\n\n{function}() {{\n  _arguments -s -S \\\n{} \\\n    '1: :' '*:file:_files'\n}}\n\n\
-         if [ \"$funcstack[1]\" = {function} ]; then\n  {function} \"$@\"\nelse\n  compdef {function} {name}\nfi\n",
+        "#compdef {program}\n\n{function}() {{\n  _arguments -s -S \\\n{} \\\n    '1: :' '*:file:_files'\n}}\n\n{end}",
         arguments.join(" \\\n")
     )
 }
