@@ -74,8 +74,10 @@ impl Factories {
         let mut kinds: BTreeMap<&'static str, (&'static str, Make)> = BTreeMap::new();
         #[cfg(feature = "logs")]
         {
-            let make: Make =
-                Box::new(|_, wake, spec, size| Ok(Box::new(crate::logs::LogPane::open(wake, spec, size)?)));
+            let make: Make = Box::new(|engines, wake, spec, size| {
+                let pane = crate::logs::LogPane::open(engines.runtime.handle(), wake, spec, size)?;
+                Ok(Box::new(pane))
+            });
             kinds.insert("logs", ("log files and streams, followed, filtered and searched", make));
             let make: Make = Box::new(|engines, wake, spec, _| {
                 let pane = crate::pipeline::PipelinePane::open(&engines.supervisor, wake, spec)?;

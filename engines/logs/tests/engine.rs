@@ -3,7 +3,7 @@
 #![cfg(feature = "components")]
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use qd_core::{
     EngineHandle, EngineState, Overflow, RealClock, SourceId, Supervisor,
@@ -75,8 +75,12 @@ async fn it_runs_is_tapped_reloads_and_drains() {
         panic!()
     };
     let mut all = String::from("first line of the file\n");
-    all.push_str("second line\n");
-    std::fs::write(&input, &all).unwrap();
+    let mut growing = std::fs::OpenOptions::new().append(true).open(&input).unwrap();
+    let mut append = |text: &str| {
+        all.push_str(text);
+        growing.write_all(text.as_bytes()).unwrap();
+    };
+    append("second line\n");
     let seen = loop {
         let r = record_of(&tap.next().await.unwrap());
         if r.body() == "second line" {
@@ -110,10 +114,7 @@ async fn it_runs_is_tapped_reloads_and_drains() {
     until("the change", || handle.snapshot().pipeline.reloads == 1).await;
     assert_eq!(handle.snapshot().problem, None);
 
-    for i in 0..1000 {
-        all.push_str(&format!("line {i}\n"));
-    }
-    std::fs::write(&input, &all).unwrap();
+    (0..1000).for_each(|i| append(&format!("line {i}\n")));
     until("all are read", || {
         handle
             .snapshot()

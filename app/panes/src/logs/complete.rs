@@ -6,7 +6,7 @@ use qd_core::filter::{self, FieldType};
 use qd_logs_view::{columns, plain, schema};
 
 use super::{
-    LogPane, condition,
+    LogPane,
     prompt::{Ask, Mode},
     text::shown,
 };
@@ -97,7 +97,7 @@ impl LogPane {
         let t = self.typing.as_ref()?;
         let before = t.edit.before();
         match t.ask {
-            Ask::Filter(Mode::In | Mode::Out) if condition::program(t.edit.text()).is_none() => {
+            Ask::Filter(Mode::In | Mode::Out) if qd_logs_condition::program(t.edit.text()).is_none() => {
                 let rows = self.sample();
                 let mut fields = schema();
                 for c in columns(&rows) {

@@ -6,7 +6,6 @@
 
 mod chrome;
 mod complete;
-mod condition;
 mod draw;
 mod jobs;
 mod keys;
@@ -81,6 +80,10 @@ struct Shown {
 /// A pane onto logs.
 pub(crate) struct LogPane {
     view: View,
+    /// What other panes say, as far as it is open here.
+    feeds: open::Feeds,
+    /// What their records are taken over on.
+    runtime: tokio::runtime::Handle,
     wake: Wake,
     /// What it was asked to open, for starting again: paths, and what `://` is in.
     places: Vec<String>,
@@ -166,13 +169,20 @@ impl LogPane {
     ///
     /// # Errors
     /// When nothing of it can be opened.
-    pub(crate) fn open(wake: Wake, spec: &PaneSpec, size: Size) -> Result<LogPane, Refused> {
+    pub(crate) fn open(
+        runtime: &tokio::runtime::Handle,
+        wake: Wake,
+        spec: &PaneSpec,
+        size: Size,
+    ) -> Result<LogPane, Refused> {
         let places = open::places_of(spec);
-        let view = open::open_all(&places).map_err(Refused)?;
+        let (view, feeds) = open::open_all(&places, runtime).map_err(Refused)?;
         let guard = view.published().on_change(Arc::clone(&wake));
         let state = marks::state_dir(spec);
         let mut pane = LogPane {
             view,
+            feeds,
+            runtime: runtime.clone(),
             wake,
             places,
             ended: Vec::new(),
@@ -219,7 +229,7 @@ impl LogPane {
         };
         pane.load_marks();
         if let Some(text) = spec.args.get("filter") {
-            let found = condition::predicate(text, &now());
+            let found = qd_logs_condition::predicate(text, &now());
             found
                 .and_then(|found| {
                     let added = pane.view.add_filter(FilterKind::In, text, found, true);
@@ -276,11 +286,12 @@ impl LogPane {
         let subject = match s.sources.as_slice() {
             [] => "nothing".to_owned(),
             [one] => one.name.clone(),
+            all if self.places.len() == 1 => format!("{} \u{b7} {} logs", self.places.concat(), all.len()),
             [first, rest @ ..] => format!("{} and {} more", first.name, rest.len()),
         };
         let of = |kind| s.filters.iter().filter(move |f| f.enabled && f.kind == kind);
         // As one would type it: each of them takes something away.
-        let apart = |t: &str| t.contains(" OR ") || condition::program(t).is_some();
+        let apart = |t: &str| t.contains(" OR ") || qd_logs_condition::program(t).is_some();
         let kept = |t: &str| if apart(t) { format!("({t})") } else { t.to_owned() };
         let filters: Vec<String> = of(FilterKind::In)
             .map(|f| kept(&f.text))
@@ -416,10 +427,10 @@ impl Pane for LogPane {
 
     fn restart(&mut self) -> Result<(), Refused> {
         let before = self.snapshot();
-        let view = open::open_all(&self.places).map_err(Refused)?;
+        let (view, feeds) = open::open_all(&self.places, &self.runtime).map_err(Refused)?;
         self.ended.clear();
         let again = before.filters.iter().try_for_each(|f| {
-            let found = condition::predicate(&f.text, &now())?;
+            let found = qd_logs_condition::predicate(&f.text, &now())?;
             view.add_filter(f.kind, &f.text, found, f.enabled)
                 .map(drop)
                 .map_err(|e| e.to_string())
@@ -429,6 +440,7 @@ impl Pane for LogPane {
         self.work = None;
         self.guard = view.published().on_change(Arc::clone(&self.wake));
         self.view = view;
+        self.feeds = feeds;
         self.cursor = None;
         self.indexed = false;
         self.back.clear();

@@ -1,11 +1,54 @@
-//! What a pane opens: paths, and logs that other programs give.
+//! What a pane opens: paths, logs that other programs give, and what other panes say.
 
 use std::path::Path;
 
-use qd_logs_view::{Options, SourceState, View, is_location};
+use qd_core::Overflow;
+use qd_logs::pane::Hub;
+use qd_logs_view::{Live, Options, SourceState, View, is_location};
 use qd_mux::PaneSpec;
+use tokio::{runtime::Handle, task::JoinSet};
 
 use super::LogPane;
+
+/// Records of another pane that are kept.
+const KEPT: usize = 100_000;
+/// Records of another pane that may wait to be taken over.
+const WAITING: usize = 10_000;
+/// Records that are taken over at once.
+const AT_ONCE: usize = 1000;
+
+/// Takes over the records of other panes, until it is dropped.
+pub(super) struct Feeds {
+    runtime: Handle,
+    tasks: JoinSet<()>,
+}
+
+impl Feeds {
+    /// Nothing is taken over yet; the work is done on `runtime`.
+    pub(super) fn new(runtime: Handle) -> Feeds {
+        Feeds {
+            runtime,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// From now on, what goes through the channel `name` is `live`'s.
+    fn follow(&mut self, name: &str, live: Live) {
+        let mut records = Hub::global().subscribe(name, WAITING, Overflow::DropOldest);
+        let follow = async move {
+            let mut batch = Vec::new();
+            while let Some(record) = records.recv().await {
+                batch.push(record);
+                records.drain(&mut batch, AT_ONCE);
+                live.push(batch.drain(..));
+                if !live.is_open() {
+                    return;
+                }
+            }
+        };
+        self.tasks.spawn_on(follow, &self.runtime);
+    }
+}
 
 /// What a pane's `path`, `path2`, … name: one a line.
 pub(super) fn places_of(spec: &PaneSpec) -> Vec<String> {
@@ -41,16 +84,26 @@ fn absolute(place: &str, base: Option<&str>) -> String {
 }
 
 /// Opens everything of a list.
-pub(super) fn open_all(places: &[String]) -> Result<View, String> {
+pub(super) fn open_all(places: &[String], runtime: &Handle) -> Result<(View, Feeds), String> {
     let view = View::new(Options::default()).map_err(|e| e.to_string())?;
+    let mut feeds = Feeds::new(runtime.clone());
     for place in places {
-        open_one(&view, place)?;
+        open_one(&view, place, &mut feeds)?;
     }
-    Ok(view)
+    Ok((view, feeds))
 }
 
-/// Opens one path or location; answers how many logs that were.
-pub(super) fn open_one(view: &View, place: &str) -> Result<usize, String> {
+/// Opens one path or location; answers how many logs that were. `pane://name` is the channel that an engine pane of that
+/// name speaks into, or that a pipeline's sink `pane` writes.
+pub(super) fn open_one(view: &View, place: &str, feeds: &mut Feeds) -> Result<usize, String> {
+    if let Some(name) = place.strip_prefix("pane://") {
+        if name.is_empty() {
+            return Err("pane://NAME takes the name of a pane".to_owned());
+        }
+        let live = view.add_live(place, KEPT).map_err(|e| e.to_string())?;
+        feeds.follow(name, live);
+        return Ok(1);
+    }
     if place == "-" {
         // The session has none; the command has.
         return Err("standard input is not the session's: give it to qd logs view -".to_owned());
@@ -86,6 +139,11 @@ impl LogPane {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use qd_core::{Instant, Record, Severity, SourceId};
+    use qd_logs_view::Anchor;
+
     use super::*;
 
     #[test]
@@ -109,6 +167,35 @@ mod tests {
 
     #[test]
     fn the_input_of_the_session_is_not_read() {
-        assert!(open_all(&["-".to_owned()]).unwrap_err().contains("qd logs view -"));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let refused = |place: &str| open_all(&[place.to_owned()], runtime.handle()).err().unwrap();
+        assert!(refused("-").contains("qd logs view -"));
+        assert!(refused("pane://").contains("pane://NAME"));
+    }
+
+    #[test]
+    fn what_a_pane_says_is_shown() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (view, _feeds) = open_all(&["pane://open-test".to_owned()], runtime.handle()).unwrap();
+        let source = SourceId::new("open-test");
+        let said = |text: &str| {
+            Record::build(&source, Instant::default(), Severity::Warn)
+                .body(text)
+                .finish()
+        };
+        Hub::global().publish("open-test", said("first"));
+        Hub::global().publish("open-test", said("second"));
+        assert!(view.wait_until(Duration::from_secs(60), |s| s.lines == 2));
+        let rows = view.rows(Anchor::End, 9, 0).unwrap().rows;
+        assert!(rows[1].text().contains("second"), "{}", rows[1].text());
+        // When the pane is gone, so is its place in the channel.
+        let before = Hub::global().channel("open-test").counters().len();
+        drop((view, _feeds));
+        let gone = || Hub::global().channel("open-test").counters().len() < before;
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while !gone() {
+            assert!(std::time::Instant::now() < deadline, "it still reads");
+            std::thread::yield_now();
+        }
     }
 }

@@ -10,7 +10,7 @@ use qd_logs_view::{FilterKind, PreviewState, SharedPredicate, Snapshot, is_locat
 use qd_tty::{Key, KeyEvent, Mods};
 use qd_ui::edit::{Edit, LineEdit};
 
-use super::{LogPane, complete::Choices, condition, grouped, now, text::signed_nanos};
+use super::{LogPane, complete::Choices, grouped, now, text::signed_nanos};
 
 /// How many answers are remembered for each question.
 const REMEMBERED: usize = 100;
@@ -254,7 +254,7 @@ impl LogPane {
                 (FilterKind::In, found.map(|p| Arc::new(p) as SharedPredicate))
             }
             Ask::Filter(mode) => {
-                let found = match condition::compile(t.edit.text(), &now()) {
+                let found = match qd_logs_condition::compile(t.edit.text(), &now()) {
                     Ok((found, warnings)) => {
                         t.faults = warnings;
                         Some(found)
@@ -441,7 +441,7 @@ impl LogPane {
                 } else {
                     self.path_of(text).display().to_string()
                 };
-                let count = super::open::open_one(&self.view, &place)?;
+                let count = super::open::open_one(&self.view, &place, &mut self.feeds)?;
                 self.indexed = false;
                 if !self.places.contains(&place) {
                     self.places.push(place);
@@ -470,7 +470,7 @@ impl LogPane {
 
     /// Adds a filter; the selection stays where it is, or at the nearest line that is left.
     pub(super) fn add_filter(&mut self, kind: FilterKind, text: &str) -> Result<(), String> {
-        let found = condition::predicate(text, &now())?;
+        let found = qd_logs_condition::predicate(text, &now())?;
         let before = self.guise();
         self.view
             .add_filter(kind, text, found, true)

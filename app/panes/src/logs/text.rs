@@ -70,24 +70,11 @@ pub(super) fn quoted(v: &str) -> String {
     }
 }
 
-/// A field's value in JSON.
-pub(super) fn json_value(v: &FieldValue<'_>) -> serde_json::Value {
-    match v.as_ref() {
-        ValueRef::Null => serde_json::Value::Null,
-        ValueRef::Bool(v) => v.into(),
-        ValueRef::Int(v) => v.into(),
-        ValueRef::Uint(v) => v.into(),
-        ValueRef::Float(v) => v.into(),
-        ValueRef::Duration(v) => v.as_secs_f64().into(),
-        other => other.to_string().into(),
-    }
-}
-
 /// Fields as one JSON object; lengths of time in seconds, what JSON has no form for as text.
 pub(super) fn json(fields: &[Field<'_>]) -> String {
     let object: serde_json::Map<String, serde_json::Value> = fields
         .iter()
-        .map(|f| (f.name.to_string(), json_value(&f.value)))
+        .map(|f| (f.name.to_string(), field_json(&f.value)))
         .collect();
     if object.is_empty() {
         return String::new();

@@ -11,7 +11,7 @@ use qd_logs_view::FilterKind;
 use serde_json::{Value, json};
 
 use super::{
-    LogPane, Shown, Times, condition, now,
+    LogPane, Shown, Times, now,
     panel::{Kind, Panel},
 };
 
@@ -186,7 +186,7 @@ impl LogPane {
         };
         let mut found = Vec::new();
         for (kind, text, on) in &saved.filters {
-            let predicate = condition::predicate(text, &now()).map_err(|e| format!("the view {name}: {e}"))?;
+            let predicate = qd_logs_condition::predicate(text, &now()).map_err(|e| format!("the view {name}: {e}"))?;
             found.push((*kind, text.as_str(), predicate, *on));
         }
         let pattern = Some(saved.search.as_str())

@@ -412,6 +412,10 @@ impl Pane for PipelinePane {
         Mode::Nav
     }
 
+    fn prompts(&self) -> bool {
+        self.typing.is_some()
+    }
+
     fn hints(&self) -> Vec<(String, String)> {
         keys::hints(self)
             .iter()

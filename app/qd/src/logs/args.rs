@@ -208,7 +208,7 @@ pub(crate) struct QueryArgs {
     /// Files, directories, `-`.
     #[arg(required = true)]
     pub(crate) paths: Vec<String>,
-    /// Only what this matches, in the filter language; may be given several times.
+    /// Only what this matches, in the filter language, or in VRL after `vrl:`; may be given several times.
     #[arg(short, long, value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
     /// Nothing that this matches.

@@ -31,7 +31,8 @@ pub(crate) fn run(a: &QueryArgs) -> Result<(), Failure> {
     }
     for (kind, texts) in [(FilterKind::In, &a.filter), (FilterKind::Out, &a.filter_out)] {
         for text in texts {
-            view.filter(kind, text, &now()).map_err(Failure::usage)?;
+            let found = qd_logs_condition::predicate(text, &now()).map_err(Failure::usage)?;
+            view.add_filter(kind, text, found, true).map_err(Failure::usage)?;
         }
     }
     if let Some(l) = &a.level {

@@ -25,7 +25,7 @@ pub enum ExportFormat {
 }
 
 /// A field's value in JSON; lengths of time in seconds, times as RFC 3339.
-pub(crate) fn to_json(value: &FieldValue<'_>) -> Value {
+pub fn field_json(value: &FieldValue<'_>) -> Value {
     match value.as_ref() {
         ValueRef::Null => Value::Null,
         ValueRef::Bool(value) => json!(value),
@@ -42,7 +42,7 @@ pub(crate) fn fields_json(parsed: &crate::Parsed<'_>) -> Map<String, Value> {
     parsed
         .fields
         .iter()
-        .map(|field| (field.name.to_string(), to_json(&field.value)))
+        .map(|field| (field.name.to_string(), field_json(&field.value)))
         .collect()
 }
 

@@ -52,6 +52,7 @@
 //! [`relative`] for reading, [`View::export`], and headless [`View::aggregate`] and [`View::sql`].
 
 mod block;
+mod directory;
 mod error;
 mod export;
 mod filter;
@@ -80,7 +81,7 @@ mod work;
 
 pub use block::MAX_LINE;
 pub use error::{Error, Result};
-pub use export::ExportFormat;
+pub use export::{ExportFormat, field_json};
 pub use filter::{FilterKind, FilterState, MAX_FILTERS, PreviewState, Stance, from_filter, language, schema};
 pub use find::{Job, Pattern, Target};
 pub use format::{Field, FieldValue, Format, Parsed};

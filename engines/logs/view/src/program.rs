@@ -4,7 +4,8 @@
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -17,6 +18,8 @@ use crate::source::clip;
 const COMPLAINTS: usize = 16;
 /// How much of such a line is kept, in bytes.
 const COMPLAINT: usize = 512;
+/// How long the last of them is waited for when a program has ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Whether a text names a log by a scheme (`docker://…`), not by a path.
 pub fn is_location(text: &str) -> bool {
@@ -96,7 +99,7 @@ fn plan(location: &str) -> Result<Plan> {
             })
         }
         other => Err(wrong(&format!(
-            "there is no `{other}://`; there are docker://name, journal://unit and ssh://host/path"
+            "there is no `{other}://`; there are docker://name, journal://unit, ssh://host/path and, in a session, pane://name"
         ))),
     }
 }
@@ -108,6 +111,8 @@ pub(crate) struct Running {
     pid: Option<Pid>,
     child: Mutex<Option<Child>>,
     complaints: Mutex<Vec<String>>,
+    /// Closed when there will be no more complaints.
+    silent: Mutex<Option<mpsc::Receiver<()>>>,
     ended: Mutex<Option<String>>,
 }
 
@@ -144,6 +149,10 @@ impl Running {
             Ok(status) => self.words(status),
             Err(error) => format!("{} ended: {error}", self.program),
         };
+        // Its last words belong to how it ended. Something that it left running may keep the pipe open, but not us.
+        if let Some(silent) = self.silent.lock().take() {
+            let _heard = silent.recv_timeout(LAST_WORDS);
+        }
         *self.ended.lock() = Some(words);
     }
 
@@ -241,11 +250,15 @@ pub(crate) fn start(location: &str, changed: &Changed) -> Result<(Arc<Running>, 
         pid: i32::try_from(child.id()).ok().and_then(Pid::from_raw),
         child: Mutex::new(Some(child)),
         complaints: Mutex::default(),
+        silent: Mutex::default(),
         ended: Mutex::default(),
     });
     if let Some(err) = err {
         let (theirs, changed) = (Arc::clone(&running), Arc::clone(changed));
+        let (talking, silent) = mpsc::channel();
+        *running.silent.lock() = Some(silent);
         let listen = move || {
+            let _talking: mpsc::Sender<()> = talking;
             lines(err, &mut |line| {
                 theirs.complain(line);
                 changed();

@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use qd_core::Published;
 
 use crate::block::{Cache, Lines};
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::filter::{Lens, Preview, PreviewState, Set};
 use crate::index::{CHUNK_BLOCKS, Index};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     set: ArcSwap<Set>,
     search: ArcSwapOption<Lens>,
     preview: ArcSwapOption<Preview>,
+    /// The directories that were opened, for the files that come to stand there.
+    pub(crate) directories: Mutex<Vec<Directory>>,
     /// The programs that give sources, by these.
     pub(crate) programs: Mutex<Vec<(u32, Arc<Running>)>>,
     /// How often what is known of a source was forgotten.
@@ -82,6 +85,7 @@ impl Shared {
             set: ArcSwap::default(),
             search: ArcSwapOption::empty(),
             preview: ArcSwapOption::empty(),
+            directories: Mutex::default(),
             programs: Mutex::default(),
             forgotten: AtomicU64::new(0),
             edit: Mutex::new(1),
@@ -373,6 +377,11 @@ impl Shared {
         }
         self.quick.lock().1.clear();
         self.hints.lock().remove(&source);
+    }
+
+    /// Opens what has come to stand in the directories that were opened.
+    pub(crate) fn look_at_directories(self: &Arc<Self>) {
+        self.directories.lock().iter_mut().for_each(|d| d.look(self));
     }
 
     /// Opens the file that now has the path of a rotated source, as a new source.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use qd_core::{Published, Record, Severity};
 
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::filter::{FilterState, PreviewState};
 use crate::format::Format;
@@ -18,8 +19,6 @@ use crate::store::Store;
 
 /// How many sources one view takes.
 pub const MAX_SOURCES: usize = 256;
-/// How many files of a directory are opened, the newest first.
-const DIRECTORY_FILES: usize = 128;
 
 /// How to open logs.
 #[derive(Debug, Clone)]
@@ -160,7 +159,8 @@ impl View {
         &self.0.shared
     }
 
-    /// Adds a file, the newest log files of a directory, or standard input (`-`); gives the numbers of the new sources.
+    /// Adds a file, the newest log files of a directory, or standard input (`-`); gives the numbers of the new sources. Log
+    /// files that come to stand in the directory later become sources as well.
     pub fn add_path(&self, path: &Path) -> Result<Vec<u32>> {
         if path == Path::new("-") {
             return Ok(vec![self.add_reader("-", Box::new(std::io::stdin()))?]);
@@ -168,14 +168,19 @@ impl View {
         if !path.is_dir() {
             return Ok(vec![self.shared().add_path(path, path.display().to_string())?]);
         }
-        let files = log_files(path)?;
+        let files = crate::directory::log_files(path)?;
         if files.is_empty() {
             return Err(Error::EmptyDirectory(path.to_owned()));
         }
-        files
+        let ids: Result<Vec<u32>> = files
             .iter()
             .map(|file| self.shared().add_path(file, file.display().to_string()))
-            .collect()
+            .collect();
+        self.shared()
+            .directories
+            .lock()
+            .push(Directory::new(path.to_owned(), &files));
+        ids
     }
 
     /// Adds what a text names: `docker://name`, `journal://unit` (`journal://` is all of it), `ssh://host/path` (each by the
@@ -280,39 +285,10 @@ impl Live {
             view.notice();
         }
     }
-}
 
-/// The log files of a directory: by name, or text by its first bytes; sorted by name.
-fn log_files(path: &Path) -> Result<Vec<PathBuf>> {
-    let wrong = |error| Error::Io {
-        path: path.to_owned(),
-        error,
-    };
-    let mut found = Vec::new();
-    for item in std::fs::read_dir(path).map_err(wrong)? {
-        let Ok(item) = item else { continue };
-        let Ok(meta) = std::fs::metadata(item.path()) else {
-            continue;
-        };
-        let name = item.file_name().to_string_lossy().into_owned();
-        if !meta.is_file() || meta.len() == 0 || name.starts_with('.') {
-            continue;
-        }
-        let named = name.ends_with(".log") || name.contains(".log.") || name.ends_with(".gz") || name.ends_with(".zst");
-        let text = || {
-            let mut head = [0; 512];
-            let got = std::fs::File::open(item.path())
-                .and_then(|mut f| f.read(&mut head))
-                .unwrap_or(0);
-            got > 0 && !head[..got].contains(&0)
-        };
-        if named || text() {
-            found.push((meta.modified().ok(), item.path()));
-        }
+    /// Whether the source is still part of a view.
+    pub fn is_open(&self) -> bool {
+        let listed = |view: Arc<Shared>| view.source(self.source.id).is_ok();
+        self.view.upgrade().is_some_and(listed)
     }
-    found.sort_by_key(|item| std::cmp::Reverse(item.0));
-    found.truncate(DIRECTORY_FILES);
-    let mut files: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
-    files.sort();
-    Ok(files)
 }

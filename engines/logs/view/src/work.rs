@@ -1,4 +1,4 @@
-//! The threads behind a view: two that index and evaluate filters, one that watches for growth.
+//! The threads behind a view: two that index and evaluate filters, one that watches for growth and for new files.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -280,6 +280,7 @@ fn follow(view: &Arc<Shared>) {
                 changed = true;
             }
         }
+        view.look_at_directories();
         if changed {
             view.poke();
             view.changed();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use qd_core::{Instant, Mono, Now, Record, Severity, SourceId, Timestamp};
-use qd_logs_view::{Anchor, Entry, FilterKind, LineNumber, Options, Pattern, Target, View};
+use qd_logs_view::{Anchor, Entry, FilterKind, LineNumber, Options, Pattern, Snapshot, Target, View};
 
 const LONG: Duration = Duration::from_secs(120);
 /// 2026-11-01T00:00:00Z.
@@ -340,6 +340,42 @@ fn stack_traces_belong_to_their_entry() {
         .unwrap();
     assert!(view.wait_until(LONG, |s| s.filtered));
     assert_eq!(view.snapshot().rows, 500 * 4);
+}
+
+#[test]
+fn files_that_appear_in_a_directory_are_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let put = |name: &str, text: &str| std::fs::write(at(name), text).unwrap();
+    put("app.log", "2026-11-01T01:00:00Z INFO one\n");
+    let view = View::open([dir.path()], options()).unwrap();
+    let names = |s: &Snapshot| -> Vec<String> {
+        let name = |p: &str| Path::new(p).file_name().unwrap().to_string_lossy().into_owned();
+        s.sources.iter().map(|s| name(&s.name)).collect()
+    };
+    let wait = |lines: u64, wanted: &[&str]| {
+        let met = view.wait_until(LONG, |s| s.lines == lines && names(s) == wanted);
+        assert!(met, "{lines} {wanted:?}: {:?}", view.snapshot());
+    };
+    // One that has nothing in it yet is opened when it has.
+    put("web.log", "");
+    put("image", "\0\0");
+    put("new", "2026-11-01T02:00:00Z INFO two\n");
+    wait(2, &["app.log", "new"]);
+    put("web.log", "2026-11-01T03:00:00Z INFO three\n");
+    wait(3, &["app.log", "new", "web.log"]);
+    // Rotation: the file is known, the new one belongs to it, and what is packed is here already.
+    std::fs::rename(at("app.log"), at("app.log.1")).unwrap();
+    put("app.log", "2026-11-01T04:00:00Z INFO four\n");
+    wait(4, &["app.log", "new", "web.log", "app.log"]);
+    put("app.log.2.gz", "2026-11-01T01:00:00Z INFO one\n");
+    put("x.log", "2026-11-01T05:00:00Z INFO five\n");
+    wait(5, &["app.log", "new", "web.log", "app.log", "x.log"]);
+    // What was closed stays closed.
+    let closed = view.snapshot().sources[1].id;
+    view.remove(closed).unwrap();
+    put("y.log", "2026-11-01T06:00:00Z INFO six\n");
+    wait(5, &["app.log", "web.log", "app.log", "x.log", "y.log"]);
 }
 
 #[test]

@@ -281,8 +281,26 @@ fn common_lines_never_need_vrl() {
     }
 }
 
+/// How many cases each property is tried on: `PROPTEST_CASES`, else enough for every day.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(1500, |n| n.parse().unwrap())
+}
+
+#[test]
+fn quotes_within_a_field_are_escaped() {
+    for text in [
+        r#"a"b - "c [12/Feb/2026:05:05:15 +0000] "GET /" 200 15 "-" "x""#,
+        r#"a - b"" [12/Feb/2026:05:05:15 +0000] "G"E"T" 200 15 "-" "x" "4""#,
+    ] {
+        let source = ". = parse_nginx_log!(.message, \"combined\")";
+        let b = batch(&[text.as_bytes().to_vec()], true);
+        let plan = Plan::recognise(source).unwrap();
+        compare(source, &compiled(source), &plan, &b.rows, &[b.value(0)]);
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn lines_as_vrl(texts in proptest::collection::vec(line(), 1..6), which in 0..PROGRAMS.len(), flat in prop::bool::weighted(0.9)) {

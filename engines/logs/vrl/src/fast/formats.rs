@@ -46,7 +46,7 @@ impl Times {
     }
 }
 
-/// Whether a text needs no care: ASCII without control characters, backslashes and, if `quotes` are special, `'`.
+/// Whether a text needs no care but for its quotes: ASCII without control characters and backslashes.
 fn is_plain(text: &[u8]) -> bool {
     let mut bad = 0u8;
     for b in text {
@@ -55,7 +55,11 @@ fn is_plain(text: &[u8]) -> bool {
     bad == 0
 }
 
+/// Sets a field to a text that [`is_plain`]. One with quotes in it would have to be escaped, which is left to VRL.
 fn set_text(row: &mut DocsBuilder, key: &str, text: &[u8], scratch: &mut Vec<u8>) -> Result<(), Fail> {
+    if memchr::memchr(b'"', text).is_some() {
+        return Err(Fail::Unsure);
+    }
     scratch.clear();
     scratch.push(b'"');
     scratch.extend_from_slice(text);

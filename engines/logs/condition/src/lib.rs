@@ -1,4 +1,7 @@
-//! Filters as they are typed: in the shared language, or in VRL after `vrl:`.
+//! Filters of logs as they are typed: in the shared language, or in VRL after `vrl:`.
+//!
+//! A condition in VRL sees the fields of an entry by their names, and `.message`, `.timestamp`, `.level`, `.line` (all of its
+//! text) and `.file` where the log has no such fields itself. Where it fails on an entry, the entry does not match.
 
 use std::sync::Arc;
 
@@ -7,22 +10,25 @@ use qd_core::{
     filter::{Diagnostic, Filter, Level, Span},
 };
 use qd_logs_model::{LogEvent, Value};
-use qd_logs_view::{Entry, Predicate, SharedPredicate, from_filter, schema};
+use qd_logs_view::{Entry, Predicate, SharedPredicate, field_json, from_filter, schema};
 use qd_logs_vrl::Condition;
 use serde_json::{Map, Value as Json};
 
 /// What a filter in VRL begins with.
-pub(super) const VRL: &str = "vrl:";
+pub const VRL: &str = "vrl:";
 
 /// The program in a filter's text, when it is one, and the byte at which it begins.
-pub(super) fn program(text: &str) -> Option<(usize, &str)> {
+pub fn program(text: &str) -> Option<(usize, &str)> {
     let blanks = text.len() - text.trim_start().len();
     let rest = text.get(blanks..)?.strip_prefix(VRL)?;
     Some((blanks + VRL.len(), rest))
 }
 
-/// A filter of a text, and what is to be said about it all the same; or what is wrong with it, with the places.
-pub(super) fn compile(text: &str, now: &Now) -> Result<(SharedPredicate, Vec<Diagnostic>), Vec<Diagnostic>> {
+/// A filter of a text, and what is to be said about it all the same.
+///
+/// # Errors
+/// What is wrong with the text, with the places.
+pub fn compile(text: &str, now: &Now) -> Result<(SharedPredicate, Vec<Diagnostic>), Vec<Diagnostic>> {
     if let Some((at, source)) = program(text) {
         return match condition(source) {
             Ok(found) => Ok((Arc::new(Vrl(found)), Vec::new())),
@@ -34,8 +40,11 @@ pub(super) fn compile(text: &str, now: &Now) -> Result<(SharedPredicate, Vec<Dia
     Ok((from_filter(filter), warnings))
 }
 
-/// The same for where there is no place to show, in one sentence.
-pub(super) fn predicate(text: &str, now: &Now) -> Result<SharedPredicate, String> {
+/// The same for where there is no place to show.
+///
+/// # Errors
+/// What is wrong with the text, in one sentence.
+pub fn predicate(text: &str, now: &Now) -> Result<SharedPredicate, String> {
     compile(text, now).map(|(found, _)| found).map_err(|faults| {
         let first = faults.first().map(ToString::to_string).unwrap_or_default();
         format!("bad filter: {first}")
@@ -115,7 +124,7 @@ impl Predicate for Vrl {
 fn event(entry: &Entry<'_>) -> Value {
     let mut object = Map::new();
     for field in &entry.parsed().fields {
-        insert(&mut object, &field.name, super::text::json_value(&field.value));
+        insert(&mut object, &field.name, field_json(&field.value));
     }
     let mut add = |name: &str, value: &str| {
         object.entry(name).or_insert_with(|| value.into());
