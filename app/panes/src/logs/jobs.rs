@@ -77,6 +77,11 @@ pub(super) enum Work {
         clip: Clip,
     },
     Sql(Arc<Slot>),
+    /// A line is gone to by its number, which is known when everything before it is indexed.
+    Line {
+        source: u32,
+        number: u64,
+    },
 }
 
 /// What is gathered for the clipboard.
@@ -106,6 +111,7 @@ impl Drop for Work {
             Work::Sql(slot) => slot.cancelled.store(true, Ordering::Relaxed),
             Work::Find { job, .. } => job.cancel(),
             Work::Export { job, .. } | Work::Copy { job, .. } => job.cancel(),
+            Work::Line { .. } => {}
         }
     }
 }
@@ -123,6 +129,7 @@ impl Work {
             Work::Export { path, .. } => format!("writing {}", path.display()),
             Work::Copy { .. } => "copying".to_owned(),
             Work::Sql(_) => "the statement runs".to_owned(),
+            Work::Line { number, .. } => format!("indexing up to line {}", super::grouped(*number)),
         }
     }
 }
@@ -290,7 +297,19 @@ impl LogPane {
                     Some(Err(e)) => self.fail(&e.to_string()),
                 }
             }
+            Work::Line { source, number } => self.go_to_line(*source, *number),
         }
+    }
+
+    /// Goes to a line by its number, when everything before it is indexed.
+    pub(super) fn go_to_line(&mut self, source: u32, number: u64) {
+        let known = self.snapshot();
+        if known.sources.iter().any(|s| s.id == source && !s.complete) {
+            self.work = Some(Work::Line { source, number });
+            return;
+        }
+        let to = self.view.at_line(source, number);
+        self.go(to, "such line");
     }
 
     fn found(&mut self, jump: Jump, wrapped: bool, more: u32, found: Result<Option<Pos>, Error>) {

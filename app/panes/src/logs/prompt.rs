@@ -397,8 +397,7 @@ impl LogPane {
                     .parse::<u64>()
                     .map_err(|_| "a line's number is wanted".to_owned())?;
                 let source = self.cursor.map_or(0, |c| c.source);
-                let to = self.view.at_line(source, n);
-                self.go(to, "such line (or it is not indexed yet)");
+                self.go_to_line(source, n);
                 Ok(())
             }
             Ask::Percent => {

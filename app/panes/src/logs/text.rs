@@ -1,7 +1,6 @@
 //! Texts as they are shown: values, distances in time, and a line's pieces with what a search found in them.
 
-use qd_core::ValueRef;
-use qd_logs_view::{Field, FieldValue, Piece, Span, TAB};
+use qd_logs_view::{Field, FieldValue, Piece, Span, TAB, field_json};
 use unicode_width::UnicodeWidthChar;
 
 /// A field's value as text.
