@@ -1,6 +1,6 @@
 //! One thing to search: a file that the walk came across, or one that was named.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ignore::DirEntry;
 
@@ -9,8 +9,10 @@ use crate::report::Report;
 /// A file, or standard input, that is to be searched.
 #[derive(Debug)]
 pub(crate) struct Haystack {
-    entry: DirEntry,
+    path: PathBuf,
     strip: bool,
+    stdin: bool,
+    named: bool,
 }
 
 impl Haystack {
@@ -27,46 +29,61 @@ impl Haystack {
         if let Some(error) = entry.error() {
             report.ignore_rule(error);
         }
-        let haystack = Haystack { entry, strip };
+        let stdin = entry.is_stdin();
+        let named = stdin || (entry.depth() == 0 && !is_dir(&entry));
         // What was named is searched whatever it is. Of the rest only files: a link is followed by the walk or not at all.
-        if haystack.is_named() || haystack.entry.file_type().is_some_and(|t| t.is_file()) {
-            return Some(haystack);
+        if named || entry.file_type().is_some_and(|t| t.is_file()) {
+            return Some(Haystack {
+                path: entry.into_path(),
+                strip,
+                stdin,
+                named,
+            });
         }
-        if !haystack.is_dir() {
+        if !is_dir(&entry) {
             log::debug!(
                 "ignoring {}: it is not a file but {:?}",
-                haystack.entry.path().display(),
-                haystack.entry.file_type()
+                entry.path().display(),
+                entry.file_type()
             );
         }
         None
     }
 
+    /// A file that a walk would have found. `strip` is as in [`Haystack::found`].
+    pub(crate) fn known(path: PathBuf, strip: bool) -> Haystack {
+        Haystack {
+            path,
+            strip,
+            stdin: false,
+            named: false,
+        }
+    }
+
     /// The path, as it is shown.
     pub(crate) fn path(&self) -> &Path {
-        let path = self.entry.path();
         if self.strip {
-            path.strip_prefix("./").unwrap_or(path)
+            self.path.strip_prefix("./").unwrap_or(&self.path)
         } else {
-            path
+            &self.path
         }
     }
 
     /// Whether this is standard input.
     pub(crate) fn is_stdin(&self) -> bool {
-        self.entry.is_stdin()
+        self.stdin
     }
 
     /// Whether a person named this very file.
     pub(crate) fn is_named(&self) -> bool {
-        self.is_stdin() || (self.entry.depth() == 0 && !self.is_dir())
+        self.named
     }
+}
 
-    fn is_dir(&self) -> bool {
-        match self.entry.file_type() {
-            None => false,
-            Some(kind) if kind.is_dir() => true,
-            Some(_) => self.entry.path_is_symlink() && self.entry.path().is_dir(),
-        }
+fn is_dir(entry: &DirEntry) -> bool {
+    match entry.file_type() {
+        None => false,
+        Some(kind) if kind.is_dir() => true,
+        Some(_) => entry.path_is_symlink() && entry.path().is_dir(),
     }
 }

@@ -9,6 +9,9 @@
 //! 3. `worker`: one thread's matcher, searcher and printer, and the choice of how a file is read.
 //! 4. `run`: the walk and the threads. Sorted output is searched in parallel too, and put back in order (`ordered`).
 //!
+//! Where there is an index of the tree that is searched (`qd-search-index`), `narrow` asks it which files are worth
+//! searching, and the walk is left out.
+//!
 //! Where ripgrep drops to one thread (`--sort`, `--sortr`), this does not; the order of the output is the same.
 
 mod config;
@@ -17,6 +20,7 @@ mod error;
 mod flags;
 mod generate;
 mod haystack;
+mod narrow;
 mod ordered;
 mod paths;
 mod plan;

@@ -329,8 +329,13 @@ impl Plan {
 
     /// The walk over everything that is to be searched.
     pub(crate) fn walk(&self, report: &Report) -> WalkBuilder {
+        self.walk_over(&self.paths.all, Some(report))
+    }
+
+    /// The walk over some paths. What is wrong with files of rules that were named is reported, if there is a report.
+    pub(crate) fn walk_over(&self, paths: &[PathBuf], report: Option<&Report>) -> WalkBuilder {
         let low = &self.low;
-        let (first, rest) = match &self.paths.all[..] {
+        let (first, rest) = match paths {
             [first, rest @ ..] => (first.as_path(), rest),
             [] => (Path::new("./"), &[][..]),
         };
@@ -340,7 +345,9 @@ impl Plan {
         }
         if !low.no_ignore_files {
             for error in low.ignore_file.iter().filter_map(|p| builder.add_ignore(p)) {
-                report.ignore_rule(error);
+                if let Some(report) = report {
+                    report.ignore_rule(error);
+                }
             }
         }
         let vcs = !low.no_ignore_vcs;

@@ -15,6 +15,7 @@ use crate::flags;
 use crate::flags::low::{Mode, Show, Sort, SortBy};
 use crate::generate;
 use crate::haystack::Haystack;
+use crate::narrow::{self, Narrowed};
 use crate::ordered::Belt;
 use crate::plan::Plan;
 use crate::report::Report;
@@ -45,12 +46,16 @@ pub(crate) fn command_line(arguments: Vec<OsString>, report: &Report) -> Result<
     }
     match low.mode {
         Mode::Generate(kind) => write_text(&generate::file(kind, report.name()), MATCHED),
-        _ => Run {
-            plan: Plan::new(low)?,
-            report,
-            started: Instant::now(),
+        _ => {
+            let plan = Plan::new(low)?;
+            Run {
+                narrowed: Narrowed::new(&plan, report),
+                plan,
+                report,
+                started: Instant::now(),
+            }
+            .all()
         }
-        .all(),
     }
 }
 
@@ -64,6 +69,8 @@ fn write_text(text: &str, code: u8) -> Result<u8, Error> {
 
 struct Run<'a> {
     plan: Plan,
+    /// What an index leaves to be searched, where there is one.
+    narrowed: Option<Narrowed>,
     report: &'a Report,
     started: Instant,
 }
@@ -107,14 +114,19 @@ impl Run<'_> {
     /// The haystacks in the order they are to be searched in.
     fn haystacks(&self) -> Box<dyn Iterator<Item = Haystack> + '_> {
         let strip = self.plan.paths.implicit;
-        let walk = self.plan.walk(self.report).build();
-        let found = walk.filter_map(move |result| Haystack::found(result, strip, self.report));
+        let found: Box<dyn Iterator<Item = Haystack> + '_> = match &self.narrowed {
+            Some(narrowed) => Box::new(narrowed.haystacks(&self.plan, self.report)),
+            None => {
+                let walk = self.plan.walk(self.report).build();
+                Box::new(walk.filter_map(move |result| Haystack::found(result, strip, self.report)))
+            }
+        };
         match self.plan.low.sort {
             None
             | Some(Sort {
                 by: SortBy::Path,
                 reverse: false,
-            }) => Box::new(found),
+            }) => found,
             Some(sort) => Box::new(sorted(found.collect(), sort).into_iter()),
         }
     }
@@ -153,17 +165,30 @@ impl Run<'_> {
         let plan = &self.plan;
         let (writer, tally) = (plan.buffers(), Tally::default());
         let mut first = Worker::new(plan, show, writer.buffer(), false)?;
-        plan.walk(self.report).build_parallel().run(|| {
-            let (mut worker, tally, writer) = (first.clone(), &tally, &writer);
-            Box::new(move |result| {
-                let Some(haystack) = Haystack::found(result, plan.paths.implicit, self.report) else {
-                    return WalkState::Continue;
-                };
-                if self.found(&haystack, &mut worker, tally, writer) {
-                    WalkState::Continue
-                } else {
-                    WalkState::Quit
-                }
+        let walk = match &self.narrowed {
+            None => Some(plan.walk(self.report)),
+            Some(narrowed) => {
+                let more = narrowed.each(plan, self.report, || {
+                    let (mut worker, tally, writer) = (first.clone(), &tally, &writer);
+                    move |haystack: &Haystack| self.found(haystack, &mut worker, tally, writer)
+                });
+                narrowed.walk(plan).filter(|_| more)
+            }
+        };
+        let threads = walk.map(|walk| walk.build_parallel());
+        threads.into_iter().for_each(|threads| {
+            threads.run(|| {
+                let (mut worker, tally, writer) = (first.clone(), &tally, &writer);
+                Box::new(move |result| {
+                    let Some(haystack) = Haystack::found(result, plan.paths.implicit, self.report) else {
+                        return WalkState::Continue;
+                    };
+                    if self.found(&haystack, &mut worker, tally, writer) {
+                        WalkState::Continue
+                    } else {
+                        WalkState::Quit
+                    }
+                })
             })
         });
         self.say_if_nothing(tally.searched.load(Relaxed));
@@ -349,7 +374,9 @@ impl Run<'_> {
     }
 
     fn say_if_nothing(&self, searched: bool) {
-        if self.plan.paths.implicit && !searched {
+        // What an index left out would have been searched.
+        let any = || self.narrowed.is_some() && narrow::finds_any(&self.plan);
+        if self.plan.paths.implicit && !searched && !any() {
             self.report.error(
                 "No files were searched, which means ripgrep probably applied a filter you didn't expect.\n\
                  Running with --debug will show why files are being skipped.",

@@ -45,7 +45,10 @@ pub(crate) fn index(root: &Path, files: &[(Vec<u8>, Stamp)], scratch: &Path, sto
             let number = next.fetch_add(1, Relaxed);
             let Some(batch) = batches.get(number) else { break };
             match worker.batch(number, batch, stop) {
-                Ok(result) => done.lock().unwrap_or_else(PoisonError::into_inner).push((number, result)),
+                Ok(result) => done
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((number, result)),
                 Err(error) => {
                     next.store(batches.len(), Relaxed);
                     *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
@@ -185,14 +188,22 @@ impl<'a> Worker<'a> {
         Ok(Some(entry))
     }
 
-    fn read(&mut self, number: usize, mut file: &std::fs::File, batch: &mut Batch) -> Result<crate::grams::Split, Halt> {
+    fn read(
+        &mut self,
+        number: usize,
+        mut file: &std::fs::File,
+        batch: &mut Batch,
+    ) -> Result<crate::grams::Split, Halt> {
         let mut filled = fill(&mut file, &mut self.buffer).map_err(|_| Halt::File)?;
         let mut buffer = std::mem::take(&mut self.buffer);
         let is_wide = matches!(buffer[..filled], [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
         let result = if is_wide {
             // The search will see it as UTF-8.
             let whole = io::Cursor::new(buffer[..filled].to_vec()).chain(file);
-            let mut reader = DecodeReaderBytesBuilder::new().utf8_passthru(true).strip_bom(true).build(whole);
+            let mut reader = DecodeReaderBytesBuilder::new()
+                .utf8_passthru(true)
+                .strip_bom(true)
+                .build(whole);
             loop {
                 match fill(&mut reader, &mut buffer) {
                     Ok(0) => break self.end(number, batch),

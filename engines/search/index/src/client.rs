@@ -73,7 +73,10 @@ pub(crate) fn socket(dir: &Path) -> Result<(PathBuf, Option<OwnedFd>), Error> {
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(dir, flags, Mode::empty()).map_err(at(dir, "cannot be opened"))?;
-    Ok((PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", fd.as_raw_fd())), Some(fd)))
+    Ok((
+        PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", fd.as_raw_fd())),
+        Some(fd),
+    ))
 }
 
 /// A question that was asked and is not answered yet.
@@ -108,7 +111,10 @@ fn receive(mut stream: UnixStream) -> Option<Reply> {
         return None;
     }
     let mut bytes = Vec::new();
-    Read::by_ref(&mut stream).take(u64::from(length)).read_to_end(&mut bytes).ok()?;
+    Read::by_ref(&mut stream)
+        .take(u64::from(length))
+        .read_to_end(&mut bytes)
+        .ok()?;
     postcard::from_bytes(&bytes).ok()
 }
 
@@ -123,4 +129,10 @@ impl Pending {
 /// Asks the watcher of a place something; none when there is none, or when it says nothing for so long.
 pub(crate) fn call(place: &Place, question: Question, patience: Duration) -> Option<Reply> {
     receive(send(place, question, 0, patience)?)
+}
+
+/// Lets the watcher of a place, if there is one, bring the index up to date: it is damaged, or somebody else did.
+pub fn renew(place: &Place) {
+    // Without a watcher the next build finds out for itself.
+    let _ = send(place, Question::Renew, 0, PATIENCE);
 }

@@ -100,7 +100,9 @@ fn parameter(gaps: &[u64]) -> u32 {
     let mean = gaps.iter().sum::<u64>() / gaps.len().max(1) as u64;
     let near = (64 - mean.leading_zeros()).min(MOST_LOW_BITS);
     let cost = |low: u32| u64::from(low) * gaps.len() as u64 + gaps.iter().map(|g| g >> low).sum::<u64>();
-    (near.saturating_sub(2)..=near).min_by_key(|low| cost(*low)).unwrap_or(near)
+    (near.saturating_sub(2)..=near)
+        .min_by_key(|low| cost(*low))
+        .unwrap_or(near)
 }
 
 /// Calls `each` with the `count` values of a list. What follows it in `bytes` is left alone.

@@ -70,7 +70,11 @@ impl Splitter {
     }
 
     /// Takes the next bytes of a file and gives each block that is complete to `emit`.
-    pub(crate) fn feed<E>(&mut self, bytes: &[u8], emit: &mut dyn FnMut(Content<'_>) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn feed<E>(
+        &mut self,
+        bytes: &[u8],
+        emit: &mut dyn FnMut(Content<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let Some(nul) = memchr::memchr(0, bytes).filter(|_| self.head.is_none()) else {
             return self.text(bytes, emit);
         };

@@ -9,7 +9,6 @@
 //! - [`Index::ask`] gives the files that can match: those with a block that has the grams, those that have changed since, and
 //!   those of which nothing is known. What has changed is what a watcher says ([`watch`]), or what looking at every file finds.
 
-
 mod build;
 mod client;
 mod codec;
@@ -25,6 +24,7 @@ mod stamp;
 mod store;
 mod tree;
 
+pub use client::renew;
 pub use error::Error;
 pub use plan::{Query, Syntax, of_hir, plan};
 pub use query::{Answer, Ask, Scope};

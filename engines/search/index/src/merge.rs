@@ -124,7 +124,12 @@ fn lists(
             local.clear();
             source.take(&mut local)?;
             let map = &maps[*input];
-            global.extend(local.iter().filter_map(|b| map.get(*b as usize)).filter(|b| **b != u32::MAX));
+            global.extend(
+                local
+                    .iter()
+                    .filter_map(|b| map.get(*b as usize))
+                    .filter(|b| **b != u32::MAX),
+            );
         }
         // Ascending already, or a few ascending parts.
         global.sort();

@@ -88,7 +88,10 @@ impl Writer {
         let cannot = "cannot be written";
         self.to.write_all(&self.sums).map_err(at(&self.path, cannot))?;
         self.to.write_all(&footer).map_err(at(&self.path, cannot))?;
-        let file = self.to.into_inner().map_err(|e| at(&self.path, cannot)(e.into_error()))?;
+        let file = self
+            .to
+            .into_inner()
+            .map_err(|e| at(&self.path, cannot)(e.into_error()))?;
         file.sync_data().map_err(at(&self.path, cannot))?;
         let size = file.metadata().map_err(at(&self.path, cannot))?.len();
         Ok(size)
@@ -115,7 +118,8 @@ impl Reader {
         let size = file.metadata().map_err(at(path, "cannot be looked at"))?.len();
         let mut footer = [0; FOOTER];
         let place = size.checked_sub(FOOTER as u64).ok_or_else(|| bad("it is cut"))?;
-        file.read_exact_at(&mut footer, place).map_err(at(path, "cannot be read"))?;
+        file.read_exact_at(&mut footer, place)
+            .map_err(at(path, "cannot be read"))?;
         let (body, sum) = footer.split_at(FOOTER - 4);
         if crc32c::crc32c(body).to_le_bytes() != sum || !body.starts_with(MAGIC) {
             return Err(bad("its end is not that of a whole file"));
@@ -219,7 +223,11 @@ mod tests {
             let (reader, contents) = Reader::open(&path).unwrap();
             assert_eq!(contents, b"the table of contents");
             reader.verify().unwrap();
-            for (place, length) in [(0, size), (size / 2, size - size / 2), (size.saturating_sub(3), 2.min(size))] {
+            for (place, length) in [
+                (0, size),
+                (size / 2, size - size / 2),
+                (size.saturating_sub(3), 2.min(size)),
+            ] {
                 let expected: Vec<u8> = (place..place + length).map(|i| (i * 7 + i / 251) as u8).collect();
                 assert_eq!(reader.read(place as u64, length).unwrap(), expected);
             }
@@ -234,7 +242,10 @@ mod tests {
         let path = file(dir.path(), 2 * PAGE + 100);
         let whole = std::fs::read(&path).unwrap();
         let is_fine = || Reader::open(&path).and_then(|(r, _)| r.verify());
-        for place in (0..whole.len()).step_by(13).chain(whole.len() - FOOTER - 20..whole.len()) {
+        for place in (0..whole.len())
+            .step_by(13)
+            .chain(whole.len() - FOOTER - 20..whole.len())
+        {
             let mut bytes = whole.clone();
             bytes[place] ^= 1 << (place % 8);
             std::fs::write(&path, &bytes).unwrap();

@@ -364,7 +364,11 @@ fn pairs(a: &Strings, b: &Strings) -> Option<Strings> {
     if a.len().saturating_mul(b.len()) > MOST_STRINGS {
         return None;
     }
-    Some(a.iter().flat_map(|a| b.iter().map(move |b| [&a[..], b].concat())).collect())
+    Some(
+        a.iter()
+            .flat_map(|a| b.iter().map(move |b| [&a[..], b].concat()))
+            .collect(),
+    )
 }
 
 /// As much of the beginnings as a gram with something before them needs.
@@ -374,7 +378,10 @@ fn heads(strings: &Strings) -> Strings {
 
 /// As much of the ends as a gram with something after them needs.
 fn tails(strings: &Strings) -> Strings {
-    strings.iter().map(|s| s[s.len().saturating_sub(2)..].to_vec()).collect()
+    strings
+        .iter()
+        .map(|s| s[s.len().saturating_sub(2)..].to_vec())
+        .collect()
 }
 
 /// One of the strings, by its grams.

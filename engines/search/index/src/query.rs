@@ -89,9 +89,20 @@ impl Index {
             return Ok(Answer::Scan(reason));
         }
         let mut files = changed(candidates, changes, ask.dir);
-        if let Some(own) = self.place.own.as_deref().filter(|own| tree::is_in(own, ask.dir) || tree::is_in(ask.dir, own)) {
+        if let Some(own) = self
+            .place
+            .own
+            .as_deref()
+            .filter(|own| tree::is_in(own, ask.dir) || tree::is_in(ask.dir, own))
+        {
             let listed = tree::list(&self.place.root, own, self.manifest.device, None)?;
-            files.extend(listed.files.into_iter().map(|f| f.0).filter(|f| tree::is_in(f, ask.dir)));
+            files.extend(
+                listed
+                    .files
+                    .into_iter()
+                    .map(|f| f.0)
+                    .filter(|f| tree::is_in(f, ask.dir)),
+            );
         }
         files.sort_unstable_by(|a, b| tree::order(a, b));
         files.dedup();
@@ -156,7 +167,9 @@ pub(crate) fn has_mounts(root: &Path) -> bool {
         return false;
     };
     let root = root.as_os_str().as_bytes();
-    let mut points = mounts.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
+    let mut points = mounts
+        .split(|b| *b == b'\n')
+        .filter_map(|line| line.split(|b| *b == b' ').nth(4));
     points.any(|point| {
         let point = unescaped(point);
         point.len() > root.len() && tree::is_in(&point, if root == b"/" { b"" } else { root })
@@ -168,7 +181,9 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.first_chunk::<3>().filter(|d| byte == b'\\' && d.iter().all(|d| (b'0'..=b'7').contains(d)));
+        let digits = after
+            .first_chunk::<3>()
+            .filter(|d| byte == b'\\' && d.iter().all(|d| (b'0'..=b'7').contains(d)));
         if let Some(d) = digits {
             let value = d.iter().fold(0_u32, |v, d| v * 8 + u32::from(d - b'0'));
             out.push(value as u8);
@@ -201,12 +216,17 @@ impl Bits {
     }
 
     fn has(&self, n: u32) -> bool {
-        self.0.get(n as usize / 64).is_some_and(|word| word >> (n % 64) & 1 == 1)
+        self.0
+            .get(n as usize / 64)
+            .is_some_and(|word| word >> (n % 64) & 1 == 1)
     }
 
     fn any(&self, from: u32, to: u32) -> bool {
         let (first, last) = (from as usize / 64, (to as usize).div_ceil(64));
-        self.0[first.min(self.0.len())..last.min(self.0.len())].iter().any(|w| *w != 0) && (from..to).any(|n| self.has(n))
+        self.0[first.min(self.0.len())..last.min(self.0.len())]
+            .iter()
+            .any(|w| *w != 0)
+            && (from..to).any(|n| self.has(n))
     }
 
     fn count(&self) -> u64 {
@@ -245,7 +265,10 @@ impl<'a> Lookup<'a> {
         if scope == Scope::Files {
             let mut files = Vec::with_capacity(segment.contents.blocks as usize);
             segment.groups(0, segment.group_count(), |number, _, entry| {
-                files.resize((files.len() + entry.blocks as usize).min(segment.contents.blocks as usize), number);
+                files.resize(
+                    (files.len() + entry.blocks as usize).min(segment.contents.blocks as usize),
+                    number,
+                );
             })?;
             file_of = Some(files);
         }

@@ -99,7 +99,10 @@ impl Segment {
             postcard::from_bytes(&contents).map_err(|_| reader.corrupt("the table of contents cannot be read"))?;
         let count = (contents.files as usize).div_ceil(GROUP);
         let bytes = reader.read(contents.group_directory, count * GROUP_ENTRY)?;
-        let groups: Vec<(u32, u32)> = bytes.chunks_exact(GROUP_ENTRY).map(|e| (word(e, 0), word(e, 4))).collect();
+        let groups: Vec<(u32, u32)> = bytes
+            .chunks_exact(GROUP_ENTRY)
+            .map(|e| (word(e, 0), word(e, 4)))
+            .collect();
         if !groups.is_sorted() || groups.last().is_some_and(|g| g.0 > contents.blocks) {
             return Err(reader.corrupt("its files are not in order"));
         }
@@ -132,9 +135,15 @@ impl Segment {
         let at = self.contents.directory + (bucket * BUCKET) as u64;
         let bytes = self.reader.read(at, BUCKET + 4)?;
         let (start, end) = (word(&bytes, 0), word(&bytes, BUCKET));
-        let length = end.checked_sub(start).ok_or_else(|| self.corrupt("its grams are not in order"))?;
+        let length = end
+            .checked_sub(start)
+            .ok_or_else(|| self.corrupt("its grams are not in order"))?;
         let lists = u64::from(word(&bytes, 4)) | u64::from(word(&bytes, 8)) << 32;
-        Ok((self.reader.read(self.contents.table + u64::from(start), length as usize)?, lists))
+        Ok((
+            self.reader
+                .read(self.contents.table + u64::from(start), length as usize)?,
+            lists,
+        ))
     }
 
     /// What is known of a gram.
@@ -167,17 +176,29 @@ impl Segment {
                 self.malformed(codec::list(&bytes, *count as usize, &mut bounded))?;
             }
         }
-        if within { Ok(()) } else { Err(self.corrupt("a list has a block that is not there")) }
+        if within {
+            Ok(())
+        } else {
+            Err(self.corrupt("a list has a block that is not there"))
+        }
     }
 
     /// Calls `each` with the blocks that say nothing.
     pub(crate) fn opaque(&self, each: impl FnMut(u32)) -> Result<(), Error> {
-        self.malformed(codec::list(&self.contents.opaque, self.contents.opaque_count as usize, each))
+        self.malformed(codec::list(
+            &self.contents.opaque,
+            self.contents.opaque_count as usize,
+            each,
+        ))
     }
 
     /// Calls `each` with the numbers of the files that are unsure.
     pub(crate) fn unsure(&self, each: impl FnMut(u32)) -> Result<(), Error> {
-        self.malformed(codec::list(&self.contents.unsure, self.contents.unsure_count as usize, each))
+        self.malformed(codec::list(
+            &self.contents.unsure,
+            self.contents.unsure_count as usize,
+            each,
+        ))
     }
 
     /// How many groups of files there are.
@@ -192,20 +213,20 @@ impl Segment {
     }
 
     /// The files of groups `from` to before `to`, without their stamps, into `each` with their numbers and first blocks.
-    pub(crate) fn groups(
-        &self,
-        from: usize,
-        to: usize,
-        mut each: impl FnMut(u32, u32, &Entry),
-    ) -> Result<(), Error> {
+    pub(crate) fn groups(&self, from: usize, to: usize, mut each: impl FnMut(u32, u32, &Entry)) -> Result<(), Error> {
         let Some(&(mut block, start)) = self.groups.get(from).filter(|_| from < to) else {
             return Ok(());
         };
-        let end = self.groups.get(to).map_or(self.contents.groups_length, |g| u64::from(g.1));
+        let end = self
+            .groups
+            .get(to)
+            .map_or(self.contents.groups_length, |g| u64::from(g.1));
         let length = end
             .checked_sub(u64::from(start))
             .ok_or_else(|| self.corrupt("its files are not in order"))?;
-        let bytes = self.reader.read(self.contents.groups + u64::from(start), length as usize)?;
+        let bytes = self
+            .reader
+            .read(self.contents.groups + u64::from(start), length as usize)?;
         let mut rest = &bytes[..];
         let mut entry = Entry::default();
         for number in from * GROUP..(to * GROUP).min(self.contents.files as usize) {
@@ -250,7 +271,9 @@ impl Segment {
 
     /// All files with their stamps.
     pub(crate) fn files(&self) -> Result<Vec<Entry>, Error> {
-        let stamps = self.reader.read(self.contents.stamps, self.contents.files as usize * STORED)?;
+        let stamps = self
+            .reader
+            .read(self.contents.stamps, self.contents.files as usize * STORED)?;
         let mut files = Vec::with_capacity(self.contents.files as usize);
         let mut stamps = stamps.chunks_exact(STORED);
         self.groups(0, self.groups.len(), |_, _, entry| {

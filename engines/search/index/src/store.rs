@@ -160,7 +160,9 @@ impl Manifest {
     pub(crate) fn read(dir: &Path) -> Result<Manifest, Error> {
         let path = dir.join(MANIFEST);
         let bytes = fs::read(&path).map_err(at(&path, "cannot be read"))?;
-        let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(|| Error::corrupt(&path, "it is cut"))?;
+        let (body, sum) = bytes
+            .split_last_chunk::<4>()
+            .ok_or_else(|| Error::corrupt(&path, "it is cut"))?;
         if crc32c::crc32c(body).to_le_bytes() != *sum {
             return Err(Error::corrupt(&path, "it is not what was written"));
         }
@@ -179,7 +181,9 @@ impl Manifest {
         file.write_all(&bytes).map_err(at(&new, "cannot be written"))?;
         file.sync_data().map_err(at(&new, "cannot be written"))?;
         fs::rename(&new, &path).map_err(at(&path, "cannot be renamed to"))?;
-        File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir, "cannot be written"))
+        File::open(dir)
+            .and_then(|d| d.sync_all())
+            .map_err(at(dir, "cannot be written"))
     }
 }
 
@@ -272,11 +276,20 @@ impl Index {
             unsure: entries.iter().filter(|e| e.2.unsure).count() as u64,
             generation: self.manifest.generation,
             segments: self.segments.len(),
-            trouble: self.manifest.trouble.iter().map(|t| tree::below(&self.place.root, t)).collect(),
+            trouble: self
+                .manifest
+                .trouble
+                .iter()
+                .map(|t| tree::below(&self.place.root, t))
+                .collect(),
             ..Summary::default()
         };
         for segment in &self.segments {
-            summary.size += segment.path().metadata().map_err(at(segment.path(), "cannot be looked at"))?.len();
+            summary.size += segment
+                .path()
+                .metadata()
+                .map_err(at(segment.path(), "cannot be looked at"))?
+                .len();
         }
         Ok(summary)
     }
@@ -285,7 +298,9 @@ impl Index {
     pub(crate) fn entries(&self) -> Result<Vec<(usize, u32, Entry)>, Error> {
         let mut all = Vec::new();
         for (number, (segment, named)) in self.segments.iter().zip(&self.manifest.segments).enumerate() {
-            let files = (0..).zip(segment.files()?).filter(|(id, _)| named.dead.binary_search(id).is_err());
+            let files = (0..)
+                .zip(segment.files()?)
+                .filter(|(id, _)| named.dead.binary_search(id).is_err());
             all.extend(files.map(|(id, entry)| (number, id, entry)));
         }
         if self.segments.len() > 1 {
@@ -306,9 +321,9 @@ pub fn update(place: &Place, changed: &HashSet<Vec<u8>>, anew: bool, stop: &Stop
     let root = &place.root;
     let about_root = root.metadata().map_err(at(root, "cannot be looked at"))?;
     let old = Index::open(place).and_then(|index| index.verify().map(|()| index));
-    let old = old.ok().filter(|old| {
-        !anew && (old.manifest.device, old.manifest.inode) == (about_root.dev(), about_root.ino())
-    });
+    let old = old
+        .ok()
+        .filter(|old| !anew && (old.manifest.device, old.manifest.inode) == (about_root.dev(), about_root.ino()));
     remove_leftovers(&place.dir, old.as_ref().map(|o| &o.manifest));
     let scratch = Scratch::new(place.dir.join("runs"))?;
 
@@ -362,7 +377,10 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     builder.create(dir).map_err(at(dir, "cannot be made"))?;
     let about = fs::symlink_metadata(dir).map_err(at(dir, "cannot be looked at"))?;
     if !about.is_dir() || about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o077 != 0 {
-        return Err(Error::unsuitable(dir, "it is not a directory that only its owner may enter"));
+        return Err(Error::unsuitable(
+            dir,
+            "it is not a directory that only its owner may enter",
+        ));
     }
     Ok(())
 }
@@ -381,7 +399,10 @@ fn lock(place: &Place) -> Result<File, Error> {
 fn remove_leftovers(dir: &Path, manifest: Option<&Manifest>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|n| n.starts_with("segment-") || *n == "manifest.new") else {
+        let Some(name) = name
+            .to_str()
+            .filter(|n| n.starts_with("segment-") || *n == "manifest.new")
+        else {
             continue;
         };
         if !manifest.is_some_and(|m| m.segments.iter().any(|s| s.name == name)) {
@@ -393,7 +414,11 @@ fn remove_leftovers(dir: &Path, manifest: Option<&Manifest>) {
 
 /// The directories with rules that are not understood.
 fn bad_rules(root: &Path, tree: &Tree) -> Vec<Vec<u8>> {
-    let rules = tree.files.iter().map(|(path, _)| path).filter(|path| tree::has_rules(path));
+    let rules = tree
+        .files
+        .iter()
+        .map(|(path, _)| path)
+        .filter(|path| tree::has_rules(path));
     let bad = rules.filter(|path| tree::has_bad_rules(&tree::below(root, path)));
     bad.map(|path| tree::parent(path.strip_suffix(b"/.git/info/exclude").unwrap_or(path)).to_vec())
         .collect()
@@ -437,7 +462,9 @@ fn segments_as_inputs(old: &Index, manifest: &Manifest) -> Result<Vec<Input>, Er
         segment.opaque(|b| opaque.push(b))?;
         let files = (0..).zip(segment.files()?);
         inputs.push(Input {
-            files: files.map(|(id, f)| (f, named.dead.binary_search(&id).is_err())).collect(),
+            files: files
+                .map(|(id, f)| (f, named.dead.binary_search(&id).is_err()))
+                .collect(),
             sources: vec![Box::new(Lists::new(Segment::open(segment.path())?)?)],
             opaque,
         });

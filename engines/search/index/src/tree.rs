@@ -182,7 +182,9 @@ fn one(root: &Path, dir: &[u8], device: u64, tree: &mut Tree, found: &mut Vec<Ve
 /// Whether this is a file of ignore rules, by its name.
 pub(crate) fn has_rules(path: &[u8]) -> bool {
     let name = &path[memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1)..];
-    matches!(name, b".gitignore" | b".ignore" | b".rgignore") || path == b".git/info/exclude" || path.ends_with(b"/.git/info/exclude")
+    matches!(name, b".gitignore" | b".ignore" | b".rgignore")
+        || path == b".git/info/exclude"
+        || path.ends_with(b"/.git/info/exclude")
 }
 
 /// Whether anything is wrong with a file of ignore rules: a walk would say so, whichever files are searched.
@@ -229,7 +231,10 @@ mod tests {
         };
         assert_eq!(names(&tree.files), [".h", "x/.y/f", "x/g", "z/i"]);
         assert_eq!(names(&tree.dirs), ["", "x", "x/.y", "z"]);
-        assert_eq!(names(&list(dir.path(), b"x", device, None).unwrap().files), ["x/.y/f", "x/g"]);
+        assert_eq!(
+            names(&list(dir.path(), b"x", device, None).unwrap().files),
+            ["x/.y/f", "x/g"]
+        );
         assert!(list(dir.path(), b"", device + 1, None).is_err());
         assert!(list(&dir.path().join("none"), b"", device, None).is_err());
     }

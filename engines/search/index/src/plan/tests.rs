@@ -75,7 +75,21 @@ fn without_regard_to_case_every_fold_is_accepted() {
 
 #[test]
 fn what_says_nothing_is_everything() {
-    for pattern in ["", "a", "ab", "x*", "foo|", "foo|a", r"\w+", ".", "^$", "a\\nb", "(", "[^a]+", r"\w{5}\s+"] {
+    for pattern in [
+        "",
+        "a",
+        "ab",
+        "x*",
+        "foo|",
+        "foo|a",
+        r"\w+",
+        ".",
+        "^$",
+        "a\\nb",
+        "(",
+        "[^a]+",
+        r"\w{5}\s+",
+    ] {
         assert_eq!(plan(&[pattern], PLAIN), Query::All, "{pattern}");
     }
     assert_eq!(plan::<&str>(&[], PLAIN), Query::All);

@@ -134,6 +134,15 @@ pub(super) const FLAGS: &[Flag] = &[
         "Leave the configuration file unread.",
         "Do not read the file that RIPGREP_CONFIG_PATH names. It has no effect in that file itself.",
     ),
+    switch("no-index", Other, |low, v| {
+        low.no_index = v.on();
+        Ok(())
+    })
+    .no("index")
+    .help(
+        "Search every file, without the index.",
+        "Do not ask the index of the tree, if there is one, which files can match. The results are the same.",
+    ),
     switch("pcre2-version", Other, |low, _| {
         low.special = Some(Special::VersionPcre2);
         Ok(())
