@@ -10,6 +10,7 @@
 //!   those of which nothing is known. What has changed is what a watcher says ([`watch`]), or what looking at every file finds.
 
 mod build;
+#[allow(dead_code)]
 mod client;
 mod codec;
 mod error;
