@@ -7,12 +7,13 @@
 //!    `Low`, which says what was asked for and nothing more.
 //! 2. `plan`: what that means here and now, when the terminal, standard input and the paths have been looked at.
 //! 3. `worker`: one thread's matcher, searcher and printer, and the choice of how a file is read.
-//! 4. `run`: the walk and the threads. Sorted output is searched in parallel too, and put back in order (`ordered`).
+//! 4. `run`: the walk and the threads. Sorted output is searched in parallel too, and put back in order (`ordered`); so are
+//!    the `pieces` of one large file.
 //!
 //! Where there is an index of the tree that is searched (`qd-search-index`), `narrow` asks it which files are worth
 //! searching, and the walk is left out.
 //!
-//! Where ripgrep drops to one thread (`--sort`, `--sortr`), this does not; the order of the output is the same.
+//! Where ripgrep drops to one thread (`--sort`, `--sortr`, one file), this does not; the output is the same.
 
 mod config;
 mod engine;
@@ -20,9 +21,11 @@ mod error;
 mod flags;
 mod generate;
 mod haystack;
+mod marked;
 mod narrow;
 mod ordered;
 mod paths;
+mod pieces;
 mod plan;
 mod report;
 mod run;

@@ -113,21 +113,26 @@ impl<T, D> Belt<T, D> {
             return;
         }
         state.emitting = true;
-        while let Some(result) = Self::ready(&mut state) {
+        while let Some(result) = self.ready(&mut state) {
             drop(state);
-            self.space.notify_one();
-            self.work.notify_all();
             emit(result);
             state = self.lock();
         }
         state.emitting = false;
     }
 
-    fn ready(state: &mut State<T, D>) -> Option<D> {
+    /// What is due, if it is done. Who waits because of it is told: to wake somebody is dear, so only they are.
+    fn ready(&self, state: &mut State<T, D>) -> Option<D> {
         if state.stopped {
             return None;
         }
         let (size, result) = state.done.remove(&state.next_out)?;
+        if state.held > self.most_held && state.held - size <= self.most_held {
+            self.work.notify_all();
+        }
+        if state.next_in - state.next_out >= self.room as u64 {
+            self.space.notify_one();
+        }
         state.held -= size;
         state.next_out += 1;
         Some(result)

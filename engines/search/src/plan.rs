@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use grep_matcher::LineTerminator;
 use grep_printer::{
     ColorSpecs, HyperlinkConfig, HyperlinkEnvironment, JSONBuilder, PathPrinterBuilder, StandardBuilder,
-    SummaryBuilder, SummaryKind,
+    SummaryBuilder, SummaryKind, UserColorSpec,
 };
 use grep_searcher::{BinaryDetection, Searcher, SearcherBuilder};
 use ignore::WalkBuilder;
@@ -39,21 +39,27 @@ pub(crate) struct Plan {
     pub(crate) pre_globs: Override,
     /// How many threads search.
     pub(crate) threads: usize,
+    /// How many threads there may be for one file.
+    pub(crate) hands: usize,
     /// Whether files are searched in one piece.
     pub(crate) whole_files: bool,
     /// What stands on a line of its own between the results of two files.
     pub(crate) file_separator: Option<Vec<u8>>,
     /// Whether statistics are kept.
     pub(crate) stats: bool,
+    pub(crate) colors: ColorSpecs,
+    /// What those colours were made from.
+    pub(crate) color_list: Vec<UserColorSpec>,
+    /// Whether paths or lines are links.
+    pub(crate) links: bool,
+    pub(crate) heading: bool,
+    pub(crate) column: bool,
+    pub(crate) line_number: bool,
+    pub(crate) with_filename: bool,
     terminal: bool,
     cwd: PathBuf,
     globs: Override,
-    colors: ColorSpecs,
     hyperlinks: HyperlinkConfig,
-    heading: bool,
-    column: bool,
-    line_number: bool,
-    with_filename: bool,
 }
 
 /// What is done about NUL bytes.
@@ -117,17 +123,14 @@ impl Plan {
         let json = low.mode == Mode::Search(Show::Json);
         let heading = low.heading.unwrap_or(terminal) && !low.vimgrep;
         let column = low.column.unwrap_or(low.vimgrep);
-        let threads = if paths.one_file {
-            1
-        } else {
-            let processors = || {
-                std::thread::available_parallelism()
-                    .map_or(1, |n| n.get())
-                    .min(MOST_THREADS)
-            };
-            low.threads.unwrap_or_else(processors)
-        };
+        let hands = low.threads.unwrap_or_else(|| {
+            let processors = std::thread::available_parallelism();
+            processors.map_or(1, |n| n.get()).min(MOST_THREADS)
+        });
+        let threads = if paths.one_file { 1 } else { hands };
         log::debug!("using {threads} thread(s)");
+        let mut colors = grep_printer::default_color_specs();
+        colors.append(&mut low.colors);
         Ok(Plan {
             binary: BinaryFiles::new(&low),
             color: match low.color {
@@ -141,6 +144,8 @@ impl Plan {
             pre_globs: globs(&cwd, &low.pre_glob, false, &[])?,
             globs: globs(&cwd, &low.globs, low.glob_case_insensitive, &low.iglobs)?,
             threads,
+            hands,
+            links: !low.hyperlink_format.is_empty(),
             whole_files: match low.mmap {
                 Mmap::Always => true,
                 Mmap::Never => false,
@@ -148,11 +153,8 @@ impl Plan {
             },
             file_separator: file_separator(&low, heading),
             stats: searching && (low.stats || json),
-            colors: {
-                let mut colors = grep_printer::default_color_specs();
-                colors.append(&mut low.colors);
-                ColorSpecs::new(&colors)
-            },
+            colors: ColorSpecs::new(&colors),
+            color_list: colors,
             hyperlinks: hyperlinks(&mut low),
             heading,
             column,
@@ -219,6 +221,11 @@ impl Plan {
 
     /// A searcher for one thread.
     pub(crate) fn searcher(&self) -> Searcher {
+        self.searcher_builder().build()
+    }
+
+    /// What builds searchers.
+    pub(crate) fn searcher_builder(&self) -> SearcherBuilder {
         let low = &self.low;
         let (before, after) = low.context.lines();
         let mut builder = SearcherBuilder::new();
@@ -241,7 +248,7 @@ impl Plan {
                 builder.encoding(Some(encoding.clone()));
             }
         }
-        builder.build()
+        builder
     }
 
     /// A printer of what `show` says. One that writes to standard output itself, `direct`, also separates files.
@@ -254,7 +261,13 @@ impl Plan {
             Show::Count => SummaryKind::Count,
             Show::CountMatches => SummaryKind::CountMatches,
             Show::Json => return Printer::Json(self.json().build(to)),
-            Show::Lines => return Printer::Standard(self.standard(direct).build(to)),
+            Show::Lines => {
+                let mut builder = self.standard();
+                if direct {
+                    builder.separator_search(self.file_separator.clone());
+                }
+                return Printer::Standard(builder.build(to));
+            }
         };
         Printer::Summary(self.summary(kind).build(to))
     }
@@ -268,7 +281,8 @@ impl Plan {
         builder
     }
 
-    fn standard(&self, direct: bool) -> StandardBuilder {
+    /// What builds printers of lines.
+    pub(crate) fn standard(&self) -> StandardBuilder {
         let low = &self.low;
         let mut builder = StandardBuilder::new();
         builder
@@ -291,9 +305,6 @@ impl Plan {
             .separator_path(low.path_separator)
             .stats(self.stats)
             .trim_ascii(low.trim);
-        if direct {
-            builder.separator_search(self.file_separator.clone());
-        }
         builder
     }
 

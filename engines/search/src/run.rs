@@ -17,6 +17,7 @@ use crate::generate;
 use crate::haystack::Haystack;
 use crate::narrow::{self, Narrowed};
 use crate::ordered::Belt;
+use crate::pieces::Pieces;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::worker::Worker;
@@ -139,7 +140,11 @@ impl Run<'_> {
         let mut stats = Stats::new();
         for haystack in self.haystacks() {
             searched = true;
-            match worker.search(&haystack) {
+            let outcome = match Pieces::of(plan, show, &haystack, &worker) {
+                Some(pieces) => pieces.search(worker.engine(), &mut io::stdout()),
+                None => worker.search(&haystack),
+            };
+            match outcome {
                 Ok(outcome) => {
                     matched |= outcome.matched;
                     if let Some(more) = &outcome.stats {

@@ -112,6 +112,21 @@ impl<W: WriteColor> Worker<W> {
         self.printer.output()
     }
 
+    /// What matches.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether the file's own bytes are searched, not what a program makes of them.
+    pub(crate) fn reads_itself(&self, path: &Path) -> bool {
+        let program = self.program.is_some() && self.is_for_program(path);
+        !program
+            && !self
+                .unpackers
+                .as_ref()
+                .is_some_and(|u| u.get_matcher().has_command(path))
+    }
+
     /// Searches one haystack.
     pub(crate) fn search(&mut self, haystack: &Haystack) -> io::Result<Outcome> {
         let binary = if haystack.is_named() {
