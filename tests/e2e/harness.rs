@@ -69,9 +69,10 @@ impl House {
         house
     }
 
-    /// Writes a file; gives its path.
+    /// Writes a file, with the directories that it stands in; gives its path.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("it is in the house")).expect("directories");
         std::fs::write(&path, text).expect("a file");
         path
     }

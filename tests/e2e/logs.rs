@@ -587,3 +587,26 @@ fn without_colour_and_in_ascii_it_is_still_to_be_read() {
     t.wait_text("Tab completes");
     assert!(t.text().is_ascii(), "{}", t.text());
 }
+
+#[test]
+fn a_directory_is_opened_with_what_comes_into_it() {
+    let house = House::new().env("TZ", "UTC");
+    house.file("var/app.log", &entries(0, 3));
+    let at = house.path().join("var");
+    house.file(
+        "config/quarterdeck/layouts/logs.kdl",
+        &format!("layout {{ tab {{ pane kind=\"logs\" {{ path {at:?} }} }} }}\n"),
+    );
+    let t = house.term(&["--layout", "logs"], 100, 20);
+    t.wait_text("entry 2");
+    t.wait_text("3 \u{25cf}follow");
+    house.file("var/new.log", &entries(3, 5));
+    t.wait_text("entry 4");
+    t.wait_text("2 logs");
+    t.wait_text("5 \u{25cf}follow");
+    // A file that is turned over is one log still.
+    std::fs::rename(at.join("app.log"), at.join("app.log.1")).expect("it can be renamed");
+    house.file("var/app.log", &entries(5, 6));
+    t.wait_text("entry 5");
+    t.wait_text("6 \u{25cf}follow");
+}

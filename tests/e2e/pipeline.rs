@@ -182,3 +182,24 @@ fn the_default_layout_judges_the_machines_logs() {
     t.wait_text("internal_logs");
     t.wait_text("problems");
 }
+
+#[test]
+fn a_log_pane_shows_what_a_pipeline_sends_to_panes() {
+    let house = House::new();
+    let config = "data_dir: \"@/data\"\nsources:\n  in: {type: file, include: [\"@/in.log\"], read_from: beginning}\n\
+                  sinks:\n  found: {type: pane, inputs: [in]}\n";
+    let path = config.replace('@', &house.path().display().to_string());
+    let path = house.file("p.yaml", &path);
+    house.file("in.log", "");
+    let layout = format!(
+        "layout {{\n tab {{ pane kind=\"pipeline\" {{ config {path:?} }} }}\n \
+         tab focus=#true {{ pane kind=\"logs\" {{ path \"pane://found\" }} }}\n}}\n"
+    );
+    house.file("config/quarterdeck/layouts/p.kdl", &layout);
+    let t = house.term(&["--layout", "p"], 100, 20);
+    t.wait_text("pane://found");
+    append(&house, b"one line\nanother \x1b[2Jline\n");
+    t.wait_text("another");
+    t.wait_text("2 \u{25cf}follow");
+    assert!(t.text().contains("one line"), "{}", t.text());
+}

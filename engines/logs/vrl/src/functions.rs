@@ -1,6 +1,6 @@
 //! The functions programs can call: VRL's library, and those of the pipeline.
 
-use vrl::{diagnostic::Label, prelude::*};
+use vrl::{diagnostic::Label, prelude::*, stdlib::ToUnixTimestamp};
 
 use crate::enrichment;
 
@@ -13,6 +13,69 @@ pub(crate) fn all() -> Vec<Box<dyn Function>> {
     all.push(Box::new(SetSemanticMeaning));
     all.extend(enrichment::functions::all());
     all
+}
+
+/// Every function, of those whose meaning changed the older one: before VRL 0.38 `to_unix_timestamp` could not fail in
+/// nanoseconds either, and programs were written without a word about its failure.
+pub(crate) fn older() -> Vec<Box<dyn Function>> {
+    let mut all = all();
+    let name = ToUnixTimestamp.identifier();
+    all.retain(|f| f.identifier() != name);
+    all.push(Box::new(OlderUnixTimestamp));
+    all
+}
+
+/// Whether a program may have another meaning with the older functions.
+pub(crate) fn may_be_older(source: &str) -> bool {
+    source.contains(ToUnixTimestamp.identifier())
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OlderUnixTimestamp;
+
+impl Function for OlderUnixTimestamp {
+    fn identifier(&self) -> &'static str {
+        ToUnixTimestamp.identifier()
+    }
+
+    fn usage(&self) -> &'static str {
+        ToUnixTimestamp.usage()
+    }
+
+    fn category(&self) -> &'static str {
+        ToUnixTimestamp.category()
+    }
+
+    fn return_kind(&self) -> u16 {
+        ToUnixTimestamp.return_kind()
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        ToUnixTimestamp.parameters()
+    }
+
+    fn examples(&self) -> &'static [Example] {
+        ToUnixTimestamp.examples()
+    }
+
+    fn compile(&self, state: &TypeState, context: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
+        let call = ToUnixTimestamp.compile(state, context, arguments)?;
+        Ok(OlderUnixTimestampCall(call).as_expr())
+    }
+}
+
+/// The call of the library. A time that has no such number ends the program, as every error does that it does not handle.
+#[derive(Debug, Clone)]
+struct OlderUnixTimestampCall(Box<dyn Expression>);
+
+impl FunctionExpression for OlderUnixTimestampCall {
+    fn resolve(&self, ctx: &mut Context<'_>) -> Resolved {
+        self.0.resolve(ctx)
+    }
+
+    fn type_def(&self, _: &TypeState) -> TypeDef {
+        TypeDef::integer().infallible()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -19,6 +19,10 @@ use crate::{
     target::{LogTarget, MetricTarget, ReadTarget, TagMode},
 };
 
+/// What is said of a program that only an older VRL takes.
+const OLDER: &str = "warning: since VRL 0.38 to_unix_timestamp can fail in nanoseconds, and this program does not handle that: \
+                     it ends there. to_unix_timestamp!(...) says the same without this warning.\n";
+
 /// A program that does not compile. Displays as VRL's own diagnostics, with the lines they are about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -123,37 +127,55 @@ impl Program {
         } else {
             TypeState::default()
         };
-        let mut config = CompileConfig::default();
-        config.set_custom(enrichment::current());
-        for (path, recursive) in &options.read_only {
-            config.set_read_only_path(path.clone(), *recursive);
-        }
-        Program::with(source, options.timezone.as_deref(), &state, config)
+        let config = || {
+            let mut config = CompileConfig::default();
+            config.set_custom(enrichment::current());
+            for (path, recursive) in &options.read_only {
+                config.set_read_only_path(path.clone(), *recursive);
+            }
+            config
+        };
+        Program::with(source, options.timezone.as_deref(), &state, &config)
     }
 
     /// Compiles a condition: nothing can be written, and the result must be a boolean.
     pub(crate) fn compile_condition(source: &str) -> Result<Program, CompileError> {
-        let mut config = CompileConfig::default();
-        config.set_custom(enrichment::current());
-        config.set_read_only();
-        let program = Program::with(source, None, &TypeState::default(), config)?;
+        let config = || {
+            let mut config = CompileConfig::default();
+            config.set_custom(enrichment::current());
+            config.set_read_only();
+            config
+        };
+        let program = Program::with(source, None, &TypeState::default(), &config)?;
         if !program.program.final_type_info().result.is_boolean() {
             return Err(CompileError("VRL conditions must return a boolean.".to_owned()));
         }
         Ok(program)
     }
 
-    /// Compiles with a state of types, for the REPL and tests.
+    /// Compiles with a state of types, for the REPL and tests. A program that only an older VRL takes is taken as that did,
+    /// with a warning.
     pub(crate) fn with(
         source: &str,
         zone: Option<&str>,
         state: &TypeState,
-        config: CompileConfig,
+        config: &dyn Fn() -> CompileConfig,
     ) -> Result<Program, CompileError> {
         let timezone = timezone(zone).map_err(CompileError)?;
-        let compiled = compile_with_state(source, &functions::all(), state, config)
-            .map_err(|d| CompileError(render(source, d)))?;
-        let warnings = (!compiled.warnings.is_empty()).then(|| render(source, compiled.warnings));
+        let mut remarks = String::new();
+        let compiled = compile_with_state(source, &functions::all(), state, config()).or_else(|refused| {
+            let refused = || CompileError(render(source, refused));
+            if !functions::may_be_older(source) {
+                return Err(refused());
+            }
+            let compiled = compile_with_state(source, &functions::older(), state, config()).map_err(|_| refused())?;
+            remarks.push_str(OLDER);
+            Ok(compiled)
+        })?;
+        if !compiled.warnings.is_empty() {
+            remarks.push_str(&render(source, compiled.warnings));
+        }
+        let warnings = (!remarks.is_empty()).then_some(remarks);
         Ok(Program {
             program: compiled.program,
             source: source.into(),

@@ -60,10 +60,13 @@ impl Repl {
         if line.trim().is_empty() {
             return Ok(None);
         }
-        let mut config = CompileConfig::default();
-        config.disable_unused_expression_check();
-        config.set_custom(crate::enrichment::current());
-        let program = Program::with(line, self.zone.as_deref(), &self.state, config).map_err(|CompileError(e)| e)?;
+        let config = || {
+            let mut config = CompileConfig::default();
+            config.disable_unused_expression_check();
+            config.set_custom(crate::enrichment::current());
+            config
+        };
+        let program = Program::with(line, self.zone.as_deref(), &self.state, &config).map_err(|CompileError(e)| e)?;
         let result = program.resolve(&mut self.runtime, &mut LogTarget(&mut self.event));
         // What was assigned before an error is there, and is known to be.
         self.state = program.inner().final_type_info().state;

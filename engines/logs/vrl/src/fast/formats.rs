@@ -28,7 +28,8 @@ pub(super) struct Times {
 impl Times {
     /// The JSON text of a time in nginx's form, `02/Jan/2026:03:04:05 +0100`.
     fn nginx(&mut self, text: &[u8]) -> Result<&str, Fail> {
-        if self.text != text {
+        // Nothing has been rendered at first, which is not the rendering of no text.
+        if self.json.is_empty() || self.text != text {
             let s = std::str::from_utf8(text).map_err(|_| Fail::Unsure)?;
             let digits = |r: std::ops::Range<usize>| text.get(r).is_some_and(|d| d.iter().all(u8::is_ascii_digit));
             let plain =
