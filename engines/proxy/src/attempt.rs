@@ -1,0 +1,232 @@
+//! One attempt of a request at one endpoint.
+
+use std::{future::poll_fn, sync::Arc};
+
+use qd_proxy_wire::{Framing, Known, ResponseHead, Scan, Version, rules};
+use tokio::time::Instant;
+
+use crate::{
+    cluster::{Cluster, Endpoint},
+    connect::Want,
+    exchange::{Down, Exchange, Heard, Outgoing, Times, Up, Watches, keeps},
+    fault::Fault,
+    forward::{After, Asked, ConnCx, Desk, Sum, acquire},
+    plan::UpstreamProtocol,
+    router::Way,
+    shared::Stand,
+    side::{Encoder, Pumped, Watch},
+};
+
+/// How an attempt ended without an error.
+pub(crate) enum End {
+    Done(After),
+    /// The upstream's answer asks for another attempt.
+    Again,
+}
+
+/// One attempt.
+pub(crate) struct Once<'a> {
+    pub(crate) cx: &'a ConnCx,
+    pub(crate) stand: &'a Stand,
+    pub(crate) way: &'a Way,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
+    pub(crate) framing: Framing,
+    pub(crate) asked: &'a Asked,
+    pub(crate) times: Times,
+    pub(crate) may_repeat: bool,
+}
+
+impl Once<'_> {
+    fn want(&self, version: Version) -> Want {
+        match (self.cluster.plan.protocol, version) {
+            _ if self.asked.upgrade.is_some() => Want::Http1,
+            (UpstreamProtocol::Http1, _) => Want::Http1,
+            (UpstreamProtocol::Http2, _) => Want::Http2,
+            (UpstreamProtocol::Same, Version::Http2) if self.cluster.tls.is_some() => Want::Either,
+            (UpstreamProtocol::Same, Version::Http2) => Want::Http2,
+            (UpstreamProtocol::Same, _) => Want::Http1,
+        }
+    }
+
+    pub(crate) async fn run(&self, desk: &mut Desk, down: &mut Down<'_>, sum: &mut Sum) -> Result<End, Fault> {
+        let Desk {
+            head,
+            answer,
+            replay,
+            alarm,
+        } = desk;
+        let version = head.version;
+        let first = match (self.times.total, self.times.attempt) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let link = acquire(self.cx, self.cluster, self.endpoint, self.want(version), first).await?;
+        if sum.capture.is_some() {
+            sum.connected = Some(Instant::now());
+        }
+        let upgrade = self.asked.upgrade.as_deref();
+        let mut up = Up::send_request(link, head, self.framing, upgrade, self.asked.hop.trailers).await?;
+        sum.reused = up.is_reused();
+        let request_watch = sum.capture.as_deref_mut().map(|capture| {
+            capture.request.restart();
+            &mut capture.request as &mut dyn Watch
+        });
+        let mut exchange = Exchange {
+            down,
+            up: &mut up,
+            replay,
+            replay_most: self.way.route.retry.body,
+            alarm,
+            times: self.times,
+            watches: Watches {
+                request: request_watch,
+                response: None,
+            },
+            body_most: self.stand.plan.bounds.body,
+            request: Pumped::default(),
+            response: Pumped::default(),
+            request_done: false,
+            write_failed: None,
+            scan: Scan::default(),
+            interims: 0,
+        };
+        exchange.arm(true);
+        let framing = loop {
+            let heard = poll_fn(|cx| exchange.poll_head(cx, answer, head.method())).await;
+            match heard {
+                Ok((Heard::Final, framing)) => break framing,
+                Ok((Heard::Interim, _)) => {
+                    rules::strip_response(&mut answer.fields);
+                    exchange.down.send_interim(answer, version);
+                }
+                Err(fault) => {
+                    sum.request_bytes = exchange.request.bytes;
+                    up.cancel();
+                    return Err(fault);
+                }
+            }
+        };
+        let exchange_request = (exchange.request, exchange.request_done);
+        let exchange_failed = exchange.write_failed.take();
+        let interims = exchange.interims;
+        let Exchange { times, .. } = exchange;
+        sum.first_byte = sum.capture_time();
+        let hop = rules::strip_response(&mut answer.fields);
+        let stays = keeps(answer, hop);
+        if self.may_repeat && self.wants_repeat(answer, framing) && replay.is_possible() {
+            sum.status = answer.status;
+            up.cancel();
+            return Ok(End::Again);
+        }
+        if answer.status == 101 && upgrade.is_none() {
+            up.cancel();
+            return Err(Fault::Protocol);
+        }
+        let switches = answer.status == 101;
+        if !self.way.route.response_headers.is_empty() {
+            self.way.route.response_headers.apply(&mut answer.fields);
+        }
+        let keep = self.asked.keep && !self.cx.entry.is_draining();
+        let out = Outgoing {
+            framing,
+            version,
+            keep,
+            is_head: head.method() == b"HEAD",
+            upgrade: upgrade.filter(|_| switches),
+        };
+        sum.status = answer.status;
+        sum.started = true;
+        if let Some(capture) = &mut sum.capture {
+            capture.response(answer);
+        }
+        down.send_head(answer, out)?;
+        let (request_watch, response_watch) = match sum.capture.as_deref_mut() {
+            Some(capture) => (
+                Some(&mut capture.request as &mut dyn Watch),
+                Some(&mut capture.response as &mut dyn Watch),
+            ),
+            None => (None, None),
+        };
+        let mut exchange = Exchange {
+            down,
+            up: &mut up,
+            replay,
+            replay_most: 0,
+            alarm,
+            times,
+            watches: Watches {
+                request: request_watch,
+                response: response_watch,
+            },
+            body_most: self.stand.plan.bounds.body,
+            request: exchange_request.0,
+            response: Pumped::default(),
+            request_done: exchange_request.1,
+            write_failed: exchange_failed,
+            scan: Scan::default(),
+            interims,
+        };
+        // What was kept to be sent again is not needed any more, but what was not sent yet is.
+        exchange.arm(false);
+        let result = match switches {
+            true => {
+                if let Down::H1(side) = exchange.down {
+                    side.tunnel();
+                }
+                if let Up::H1(conn) = exchange.up {
+                    conn.side.tunnel();
+                }
+                exchange.request_done = false;
+                exchange.request.ended = false;
+                self.cx.shared.meter.tunnel(self.cx.worker);
+                poll_fn(|cx| exchange.poll_tunnel(cx)).await
+            }
+            false => poll_fn(|cx| exchange.poll_bodies(cx)).await,
+        };
+        let done = exchange.request_done;
+        let failed = exchange.write_failed.is_some();
+        sum.request_bytes = exchange.request.bytes;
+        sum.response_bytes = exchange.response.bytes;
+        if let Err(fault) = result {
+            up.cancel();
+            return Err(fault);
+        }
+        if switches {
+            return Ok(End::Done(After::Close));
+        }
+        match up {
+            Up::H1(conn) => {
+                let side = &conn.side;
+                let whole = done && !failed && side.said_all() && side.decoder.is_over();
+                if stays && whole && side.conn.rbuf.is_empty() && !self.cluster.plan.preamble {
+                    let most = self.cluster.plan.idle;
+                    self.endpoint.checkin(self.cx.worker, conn, most, Instant::now());
+                }
+            }
+            Up::H2(stream) => {
+                if !stream.body.is_over() {
+                    Up::H2(stream).cancel();
+                }
+            }
+        }
+        let after = match (&*down, keep && done) {
+            (Down::H1(side), true) if side.decoder.is_over() && side.encoder != Encoder::Raw => After::Keep,
+            (Down::H2(_), _) => After::Keep,
+            _ => After::Close,
+        };
+        Ok(End::Done(after))
+    }
+
+    fn wants_repeat(&self, answer: &ResponseHead, framing: Framing) -> bool {
+        let retry = &self.way.route.retry;
+        if retry.statuses.contains(&answer.status) {
+            return true;
+        }
+        let grpc = answer.fields.first(Known::GrpcStatus);
+        framing == Framing::None
+            && grpc
+                .and_then(|s| std::str::from_utf8(s).ok()?.parse::<u16>().ok())
+                .is_some_and(|s| retry.grpc.contains(&s))
+    }
+}

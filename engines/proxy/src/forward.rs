@@ -1,0 +1,442 @@
+//! A request from its head to the end of its answer: route, endpoint, attempts, answer.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use qd_proxy_wire::{
+    Authority, Framing, Known, RequestHead, ResponseHead, Version, fields,
+    rules::{self, Hop, Trust},
+};
+use smallvec::SmallVec;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    alarm::Alarm,
+    answer,
+    attempt::{End, Once},
+    cluster::{Cluster, Endpoint, Link, Pending, UpConn},
+    connect::{Connected, Want, connect},
+    conns::ConnEntry,
+    exchange::{Down, Times},
+    fault::Fault,
+    meter::Measured,
+    plan::{Action, Forward, Route},
+    router::{self, Way},
+    shared::{Shared, Slot, Stand},
+    side::Replay,
+    tap::{Capture, Flow, Timings},
+    tunnel,
+};
+
+/// What a connection's requests need to know of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnCx {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) worker: usize,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) entry: Arc<ConnEntry>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) tls: bool,
+}
+
+/// What a connection uses for one request after another.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    pub(crate) head: RequestHead,
+    pub(crate) answer: ResponseHead,
+    pub(crate) replay: Replay,
+    pub(crate) alarm: Alarm,
+}
+
+/// What becomes of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It serves the next request.
+    Keep,
+    /// It is closed.
+    Close,
+}
+
+/// What is known of a request while it goes on.
+#[derive(Default)]
+pub(crate) struct Sum {
+    pub(crate) status: u16,
+    pub(crate) started: bool,
+    pub(crate) attempts: u32,
+    pub(crate) reused: bool,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) cluster: Option<Arc<str>>,
+    pub(crate) endpoint: Option<Arc<str>>,
+    pub(crate) connected: Option<Instant>,
+    pub(crate) first_byte: Option<Instant>,
+    pub(crate) capture: Option<Box<Capture>>,
+}
+
+/// Serves one request, whose head is on the desk.
+pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, framing: Framing) -> After {
+    let begun = Instant::now();
+    let stand = cx.slot.stand.load_full();
+    cx.entry.requests.fetch_add(1, Ordering::Relaxed);
+    let mut sum = Sum {
+        capture: cx.shared.taps.begin(),
+        ..Sum::default()
+    };
+    if let Some(capture) = &mut sum.capture {
+        capture.request(&desk.head);
+    }
+    let is_grpc = desk
+        .head
+        .fields
+        .first(Known::ContentType)
+        .is_some_and(|v| v.starts_with(b"application/grpc"));
+    let is_head = desk.head.method() == b"HEAD";
+    let version = desk.head.version;
+    let result = route(cx, &stand, desk, down, framing, begun, &mut sum).await;
+    let (after, fault) = match result {
+        Ok(after) => (after, None),
+        Err(fault) => {
+            let after = if sum.started {
+                down.cut();
+                After::Close
+            } else if matches!(fault, Fault::ClientGone) {
+                sum.status = fault.status();
+                down.cut();
+                After::Close
+            } else {
+                sum.status = fault.status();
+                let kind = answer::Kind {
+                    is_grpc,
+                    is_head,
+                    version,
+                    keep: !matches!(fault, Fault::BodyTooLarge | Fault::Body(_)),
+                };
+                answer::fault(down, &fault, kind).await
+            };
+            (after, Some(fault))
+        }
+    };
+    let end = Instant::now();
+    cx.shared.meter.request(
+        cx.worker,
+        &Measured {
+            status: sum.status,
+            faulty: fault.is_some(),
+            attempts: sum.attempts,
+            reused: sum.reused,
+            request_bytes: sum.request_bytes,
+            response_bytes: sum.response_bytes,
+            took: end - begun,
+        },
+    );
+    if let Some(capture) = sum.capture.take() {
+        let since = |at: Option<Instant>| at.map(|at| at - begun);
+        cx.shared.taps.offer(Flow {
+            id: cx.shared.numbers.fetch_add(1, Ordering::Relaxed) + 1,
+            connection: cx.entry.id,
+            client: cx.peer,
+            route: sum.route,
+            cluster: sum.cluster,
+            endpoint: sum.endpoint,
+            tls: cx.tls,
+            status: sum.status,
+            attempts: sum.attempts,
+            reused: sum.reused,
+            fault: fault.map(|f| (f.word(), f.to_string())),
+            timings: Timings {
+                connected: since(sum.connected),
+                first_byte: since(sum.first_byte),
+                end: end - begun,
+            },
+            ..capture.finish(version, Arc::clone(&cx.slot.name))
+        });
+    }
+    after
+}
+
+/// What a request asks of this hop, and where it wants to go.
+pub(crate) struct Asked {
+    pub(crate) hop: Hop,
+    pub(crate) upgrade: Option<Vec<u8>>,
+    pub(crate) keep: bool,
+}
+
+/// Reads the target and makes it one of a path; gives the authority if the client named one for a forward proxy.
+fn targeted(stand: &Stand, head: &mut RequestHead) -> Result<Option<Authority>, Fault> {
+    let bad = Fault::Request("the target is none");
+    let target = head.target();
+    if head.method() == b"CONNECT" {
+        let authority = Authority::parse(target).ok_or(bad)?;
+        return match stand.plan.forward {
+            Forward::On => Ok(Some(authority)),
+            Forward::Off => Err(Fault::Refused("this is no forward proxy")),
+        };
+    }
+    if target.first() == Some(&b'/') {
+        return Ok(None);
+    }
+    if target == b"*" {
+        return match head.method() {
+            b"OPTIONS" => Ok(None),
+            _ => Err(bad),
+        };
+    }
+    let lower: Vec<u8> = target.iter().take(8).map(u8::to_ascii_lowercase).collect();
+    let rest = match lower.strip_prefix(b"http://") {
+        Some(_) => target.get(7..),
+        None => lower.strip_prefix(b"https://").and_then(|_| target.get(8..)),
+    };
+    let rest = rest.ok_or(Fault::Request("the target is none"))?;
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let named = rest.get(..end).unwrap_or_default().to_vec();
+    let mut path = rest.get(end..).unwrap_or_default().to_vec();
+    let authority = Authority::parse(&named).ok_or(bad)?;
+    if path.first() != Some(&b'/') {
+        path.insert(0, b'/');
+    }
+    head.set_target(&path);
+    // What the target says counts, whatever `Host` says.
+    head.fields.set(b"Host", &named);
+    Ok((stand.plan.forward == Forward::On).then_some(authority))
+}
+
+async fn route(
+    cx: &ConnCx,
+    stand: &Stand,
+    desk: &mut Desk,
+    down: &mut Down<'_>,
+    framing: Framing,
+    begun: Instant,
+    sum: &mut Sum,
+) -> Result<After, Fault> {
+    let head = &mut desk.head;
+    let authority = targeted(stand, head)?;
+    if rules::passed(&head.fields, &cx.shared.pseudonym) > 0 {
+        return Err(Fault::Loop);
+    }
+    let upgrade = head.fields.first(Known::Upgrade).map(<[u8]>::to_vec);
+    let hop = rules::strip_request(&mut head.fields);
+    let asked = Asked {
+        keep: rules::keeps_alive(head.version, hop),
+        upgrade: upgrade.filter(|_| hop.upgrade && head.version == Version::Http11 && framing == Framing::None),
+        hop,
+    };
+    if head.version == Version::Http10 {
+        head.fields.remove(Known::Expect);
+    }
+    if let (Some(most), Framing::Length(n)) = (stand.plan.bounds.body, framing)
+        && n > most
+    {
+        return Err(Fault::BodyTooLarge);
+    }
+    if let Some(authority) = authority {
+        if head.method() == b"CONNECT" {
+            return tunnel::connect(cx, stand, desk, down, &authority, sum).await;
+        }
+        let cluster = cx.shared.host(&authority.host, authority.port.unwrap_or(80));
+        let cluster = cluster.ok_or_else(|| Fault::NoEndpoint(Arc::from(authority.to_string())))?;
+        rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
+        let way = Way {
+            route: Route::to(""),
+            clusters: vec![(cluster, 1)],
+        };
+        return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
+    }
+    let (way, found) = router::find(&stand.ways, head).ok_or(Fault::NoRoute)?;
+    sum.route = Some(Arc::clone(&way.route.name));
+    let way = Arc::clone(way);
+    let client = cx.peer.map(|p| p.ip());
+    match &way.route.action {
+        Action::Forward(_) => {}
+        Action::Redirect { .. } => {
+            let (status, location) = answer::location(&way.route.action, found, head, cx.tls);
+            sum.status = status;
+            let kind = answer::Kind::of(head, asked.keep);
+            return Ok(answer::redirect(down, status, &location, kind).await);
+        }
+        Action::Respond { status, body } => {
+            sum.status = *status;
+            let kind = answer::Kind::of(head, asked.keep);
+            return Ok(answer::text(down, *status, body, kind).await);
+        }
+    }
+    if let Some(edit) = &way.route.path {
+        let target = router::edit_path(edit, found, head);
+        head.set_target(&target);
+    }
+    rules::forwarded(head, client, trust(stand, client));
+    rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
+    if let Some(host) = &way.route.host {
+        head.fields.set(b"Host", host.as_bytes());
+    }
+    if !way.route.request_headers.is_empty() {
+        way.route.request_headers.apply(&mut head.fields);
+    }
+    attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await
+}
+
+fn trust(stand: &Stand, client: Option<IpAddr>) -> Trust {
+    match client {
+        Some(ip) if stand.plan.trusted.iter().any(|n| n.contains(ip)) => Trust::Proxy,
+        _ => Trust::Stranger,
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+async fn attempts(
+    cx: &ConnCx,
+    stand: &Stand,
+    way: &Way,
+    desk: &mut Desk,
+    down: &mut Down<'_>,
+    framing: Framing,
+    begun: Instant,
+    asked: &Asked,
+    sum: &mut Sum,
+) -> Result<After, Fault> {
+    let number =
+        cx.shared.numbers.load(Ordering::Relaxed) + u64::from(sum.attempts) + cx.entry.requests.load(Ordering::Relaxed);
+    let cluster = way
+        .cluster(number)
+        .ok_or_else(|| Fault::NoEndpoint(Arc::clone(&way.route.name)))?;
+    sum.cluster = Some(Arc::clone(&cluster.name));
+    desk.replay.clear();
+    let retry = &way.route.retry;
+    let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
+    let mut left = retry.attempts;
+    let mut stale = 1;
+    let mut pause = retry.backoff;
+    let total = way.route.timeout.map(|t| begun + t);
+    loop {
+        let endpoint = cluster.pick(&tried)?;
+        sum.attempts += 1;
+        sum.endpoint = Some(Arc::clone(&endpoint.name));
+        let pending = Pending::new(Arc::clone(&endpoint));
+        let once = Once {
+            cx,
+            stand,
+            way,
+            cluster,
+            endpoint: &endpoint,
+            framing,
+            asked,
+            times: Times {
+                total,
+                attempt: way.route.attempt_timeout.map(|t| Instant::now() + t),
+                idle: stand.plan.bounds.idle_timeout,
+                now: begun,
+            },
+            may_repeat: left > 0,
+        };
+        let result = once.run(desk, down, sum).await;
+        drop(pending);
+        let fault = match result {
+            Ok(End::Done(after)) => return Ok(after),
+            Ok(End::Again) => None,
+            Err(fault) => Some(fault),
+        };
+        if let Some(fault) = fault {
+            endpoint
+                .tally
+                .failures
+                .fetch_add(u64::from(fault.is_upstream()), Ordering::Relaxed);
+            if sum.started || !desk.replay.is_possible() || !fault.is_upstream() {
+                return Err(fault);
+            }
+            // A connection that was kept may have been closed by the other end at the very moment; nothing was read then.
+            let was_stale = sum.reused
+                && matches!(fault, Fault::Closed | Fault::Io(_) | Fault::RefusedStream)
+                && desk.head.is_idempotent();
+            let never_sent = matches!(fault, Fault::RefusedStream);
+            if (was_stale || never_sent) && stale > 0 {
+                stale -= 1;
+                desk.replay.rewind();
+                continue;
+            }
+            if left == 0 || !(fault.is_before_request() || desk.head.is_idempotent()) {
+                return Err(fault);
+            }
+        }
+        left -= 1;
+        tried.push(endpoint.id);
+        desk.replay.rewind();
+        if !pause.is_zero() {
+            tokio::time::sleep(pause.min(Duration::from_secs(10))).await;
+            pause *= 2;
+        }
+        if total.is_some_and(|t| t <= Instant::now()) {
+            return Err(Fault::Timeout);
+        }
+    }
+}
+
+/// Finds or opens a connection.
+pub(crate) async fn acquire(
+    cx: &ConnCx,
+    cluster: &Cluster,
+    endpoint: &Arc<Endpoint>,
+    want: Want,
+    by: Option<Instant>,
+) -> Result<Result<Box<UpConn>, Arc<Link>>, Fault> {
+    let plan = &cluster.plan;
+    if want != Want::Http2
+        && want != Want::Opaque
+        && !plan.preamble
+        && let Some(conn) = endpoint.checkout(cx.worker, plan.idle_timeout)
+    {
+        return Ok(Ok(conn));
+    }
+    let shares = matches!(want, Want::Http2 | Want::Either);
+    if shares && let Some(link) = endpoint.link(cx.worker) {
+        return Ok(Err(link));
+    }
+    let work = async {
+        // One opens a shared connection, the others wait for it.
+        let _dialling = match (shares, endpoint.dialling.get(cx.worker)) {
+            (true, Some(lock)) => Some(lock.lock().await),
+            _ => None,
+        };
+        if shares && let Some(link) = endpoint.link(cx.worker) {
+            return Ok(Err(link));
+        }
+        let failfast = Instant::now() + plan.failfast;
+        let slot = loop {
+            let freed = endpoint.freed.notified();
+            if let Some(slot) = endpoint.slot(plan.connections) {
+                break slot;
+            }
+            timeout_at(failfast, freed).await.map_err(|_| Fault::Shed)?;
+            if !shares && let Some(conn) = endpoint.checkout(cx.worker, plan.idle_timeout) {
+                return Ok(Ok(conn));
+            }
+            if !endpoint.is_open() {
+                return Err(Fault::Shed);
+            }
+        };
+        let ends = cx.peer.zip(cx.local);
+        match connect(cluster, slot, cx.worker, want, ends).await? {
+            Connected::H1(conn) => Ok(Ok(conn)),
+            Connected::H2(link) => Ok(Err(link)),
+        }
+    };
+    match by {
+        Some(by) => timeout_at(by, work).await.map_err(|_| Fault::Timeout)?,
+        None => work.await,
+    }
+}
+
+impl Sum {
+    pub(crate) fn capture_time(&self) -> Option<Instant> {
+        self.capture.is_some().then(Instant::now)
+    }
+}
+
+/// Whether a line of text can be a header's value.
+pub(crate) fn is_value(text: &str) -> bool {
+    fields::is_value(text.as_bytes())
+}

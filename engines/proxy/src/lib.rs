@@ -1,0 +1,40 @@
+//! The proxy's data plane: what comes in at listeners goes to the endpoints of clusters, and nothing is slowed down by being
+//! watched.
+//!
+//! HTTP/1 is read and written here, on what [`qd_proxy_wire`] says of its bytes; HTTP/2 is the crate `h2`. A request is one
+//! [`exchange`](exchange) between two ends, each of either protocol, polled as one piece: there is no task and no channel
+//! between the client and its upstream. Workers are threads with a reactor each and a pool of connections each; they share
+//! the plan, which is swapped whole ([`Proxy::apply`]), and counters.
+
+mod alarm;
+mod answer;
+mod attempt;
+mod cluster;
+mod connect;
+mod conns;
+mod exchange;
+mod fault;
+mod forward;
+mod io;
+mod listener;
+mod meter;
+mod owner;
+pub mod plan;
+mod proxy;
+mod router;
+mod serve;
+mod serve_h2;
+mod shared;
+mod side;
+mod tap;
+mod tls;
+mod translate;
+mod tunnel;
+
+pub use conns::{ConnView, Spoken};
+pub use listener::BindError;
+pub use meter::{BUCKETS, Totals};
+pub use plan::Plan;
+pub use proxy::{Changes, Drain, EndpointView, ListenerView, Options, PlanError, Proxy, Snapshot};
+pub use tap::{Body, Flow, Tap, TapRequest, Timings};
+pub use tls::{Check, ClientTls, ServerTls, TlsError};

@@ -1,0 +1,455 @@
+//! A client's connection from its first byte to its end.
+
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use qd_proxy_wire::{
+    Detected, Framing, HeadError, Known, Scan, Version, body,
+    detect::detect,
+    hello::{self, HelloError},
+    preamble::{self, PreambleError},
+    rules,
+};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use crate::{
+    answer,
+    cluster::{Cluster, Pending, UpConn},
+    connect::Want,
+    conns::{Listed, Spoken},
+    exchange::{Down, Up},
+    fault::Fault,
+    forward::{self, After, ConnCx, Desk, acquire},
+    io::{Conn, Io},
+    plan::Protocol,
+    router, serve_h2,
+    shared::{Shared, Slot, Stand},
+    side::H1,
+    tunnel::{expect_body, pass, poll_discard},
+};
+
+/// What is taken of a request after its connection is given up, so that the client reads the answer before it sees the end.
+const LINGER: usize = 512 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How long a client may be silent before its upstream is asked whether it speaks first.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// Serves a connection.
+pub(crate) async fn connection(
+    shared: Arc<Shared>,
+    worker: usize,
+    slot: Arc<Slot>,
+    io: Io,
+    peer: Option<SocketAddr>,
+    listed: Listed,
+) {
+    let stand = slot.stand.load_full();
+    let mut cx = ConnCx {
+        entry: Arc::clone(&listed.entry),
+        local: slot.local,
+        shared,
+        worker,
+        slot,
+        peer,
+        tls: false,
+    };
+    let entry = Arc::clone(&listed.entry);
+    let work = async {
+        let mut conn = Conn::new(io, BytesMut::new());
+        if let Err(fault) = begin(&mut cx, &stand, &mut conn).await {
+            tracing::debug!(connection = cx.entry.id, "not served: {fault}");
+            return;
+        }
+        let conn = match &stand.tls {
+            Some(acceptor) => match secure(&stand, acceptor.live.get(), conn).await {
+                Some((conn, h2)) => {
+                    cx.tls = true;
+                    cx.entry.is_tls();
+                    if h2 {
+                        return serve_h2::connection(cx, &stand, conn).await;
+                    }
+                    conn
+                }
+                None => return,
+            },
+            None => conn,
+        };
+        spoken(cx, &stand, conn).await;
+    };
+    // The future of a connection is large, and most connections do nothing most of the time.
+    entry.unless_killed(Box::pin(work)).await;
+    drop(listed);
+}
+
+/// Reads once; `None` at the end and after errors.
+async fn more(conn: &mut Conn) -> Option<usize> {
+    let n = poll_fn(|cx| conn.poll_read(cx)).await.ok()?;
+    (n > 0).then_some(n)
+}
+
+/// Takes the PROXY header, of peers that must send it.
+async fn begin(cx: &mut ConnCx, stand: &Stand, conn: &mut Conn) -> Result<(), Fault> {
+    let Some(ip) = cx.peer.map(|p| p.ip()) else {
+        return Ok(());
+    };
+    if !stand.plan.preamble_from.iter().any(|n| n.contains(ip)) {
+        return Ok(());
+    }
+    let work = async {
+        loop {
+            match preamble::parse(&conn.rbuf) {
+                Ok(found) => {
+                    conn.consume(found.length);
+                    return Ok(found.addresses);
+                }
+                Err(PreambleError::More) => more(conn).await.ok_or(Fault::ClientGone)?,
+                Err(_) => return Err(Fault::Request("there is no PROXY header")),
+            };
+        }
+    };
+    let addresses = timeout(stand.plan.bounds.detect_timeout, work)
+        .await
+        .map_err(|_| Fault::SlowClient)??;
+    if let Some((from, to)) = addresses {
+        cx.peer = Some(from);
+        cx.local = Some(to);
+        cx.entry.set_peer(Some(from));
+    }
+    Ok(())
+}
+
+async fn secure(stand: &Stand, config: Arc<tokio_rustls::rustls::ServerConfig>, conn: Conn) -> Option<(Conn, bool)> {
+    let work = TlsAcceptor::from(config).accept(conn.into_rewound());
+    match timeout(stand.plan.bounds.handshake_timeout, work).await {
+        Ok(Ok(stream)) => {
+            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let io = Io::Tls(Box::new(TlsStream::Server(stream)));
+            Some((Conn::new(io, BytesMut::new()), h2))
+        }
+        Ok(Err(e)) => {
+            tracing::debug!("handshake: {e}");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Finds out what is spoken and goes on with that.
+async fn spoken(cx: ConnCx, stand: &Stand, mut conn: Conn) {
+    if stand.plan.protocol == Protocol::Opaque {
+        if let Some(cluster) = &stand.opaque {
+            opaque(&cx, stand, cluster, conn, None).await;
+        }
+        return;
+    }
+    let mut early: Option<Box<UpConn>> = None;
+    let by = Instant::now() + stand.plan.bounds.detect_timeout;
+    let detected = loop {
+        match detect(&conn.rbuf) {
+            Detected::More => {}
+            Detected::Tls if !stand.passthrough.is_empty() => match hello::parse(&conn.rbuf) {
+                Err(HelloError::More) => {}
+                Ok(hello) => return by_name(&cx, stand, conn, hello.name.as_deref()).await,
+                Err(HelloError::Invalid) => break Detected::Opaque,
+            },
+            other => break other,
+        }
+        let waits_for_first = conn.rbuf.is_empty() && early.is_none();
+        let may_ask = waits_for_first && stand.opaque.is_some() && stand.plan.protocol == Protocol::Auto;
+        if may_ask && let Some(cluster) = &stand.opaque {
+            match timeout(SILENCE, more(&mut conn)).await {
+                Ok(Some(_)) => continue,
+                Ok(None) => return,
+                Err(_) => early = ask(&cx, cluster).await,
+            }
+            if early.is_some() {
+                continue;
+            }
+        }
+        let read = async {
+            match &mut early {
+                None => more(&mut conn).await.map(|_| false),
+                // Whoever speaks first decides.
+                Some(up) => {
+                    poll_fn(|cx| {
+                        if let Poll::Ready(n) = conn.poll_read(cx) {
+                            return Poll::Ready(n.ok().filter(|n| *n > 0).map(|_| false));
+                        }
+                        match up.side.conn.poll_read(cx) {
+                            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Some(true)),
+                            // It does not want to be spoken to; the client will be told when it asks.
+                            Poll::Ready(_) => Poll::Ready(Some(true)),
+                            Poll::Pending => Poll::Pending,
+                        }
+                    })
+                    .await
+                }
+            }
+        };
+        match tokio::time::timeout_at(by, read).await {
+            Ok(Some(false)) => {}
+            Ok(Some(true)) => {
+                // An upstream that closes unasked has nothing to say; HTTP may still be spoken over another connection.
+                match early.as_ref().is_some_and(|up| !up.side.conn.rbuf.is_empty()) {
+                    true => break Detected::Opaque,
+                    false => early = None,
+                }
+            }
+            Ok(None) => return,
+            Err(_) => {
+                cx.shared.meter.detect_timeout(cx.worker);
+                match conn.rbuf.is_empty() {
+                    true => return,
+                    false => break Detected::Opaque,
+                }
+            }
+        }
+    };
+    match detected {
+        Detected::Http2 => serve_h2::connection(cx, stand, conn).await,
+        Detected::Http1 => {
+            if let (Some(mut up), Some(cluster)) = (early, &stand.opaque)
+                && !up.side.conn.is_stale()
+            {
+                let endpoint = Arc::clone(&up.slot.0);
+                if cluster.tls.is_none() && !cluster.plan.preamble {
+                    endpoint.checkin(cx.worker, up, cluster.plan.idle, Instant::now());
+                }
+            }
+            http1(cx, conn).await;
+        }
+        _ => match (&stand.opaque, stand.plan.protocol) {
+            (Some(cluster), Protocol::Auto) => opaque(&cx, stand, cluster, conn, early).await,
+            _ => {
+                // Whatever it is, it is told in the only words there are.
+                http1(cx, conn).await;
+            }
+        },
+    }
+}
+
+/// Opens a connection to the upstream before the client has said anything.
+async fn ask(cx: &ConnCx, cluster: &Cluster) -> Option<Box<UpConn>> {
+    let endpoint = cluster.pick(&[]).ok()?;
+    acquire(cx, cluster, &endpoint, Want::Opaque, None).await.ok()?.ok()
+}
+
+/// TLS that is passed through goes by the name that the client asks for.
+async fn by_name(cx: &ConnCx, stand: &Stand, conn: Conn, name: Option<&str>) {
+    let name = name.unwrap_or_default().as_bytes();
+    let found = stand.passthrough.iter().find(|(p, _)| router::host_fits(p, name));
+    match (found, &stand.opaque) {
+        (Some((_, cluster)), _) | (None, Some(cluster)) => opaque(cx, stand, cluster, conn, None).await,
+        (None, None) => tracing::debug!(connection = cx.entry.id, "no cluster for this name"),
+    }
+}
+
+/// Passes bytes.
+async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early: Option<Box<UpConn>>) {
+    cx.entry.speaks(Spoken::Opaque);
+    let mut tried: Vec<u64> = Vec::new();
+    let mut early = early;
+    let (up, _pending) = loop {
+        if let Some(up) = early.take() {
+            let pending = Pending::new(Arc::clone(&up.slot.0));
+            break (up, pending);
+        }
+        let Ok(endpoint) = cluster.pick(&tried) else {
+            conn.io.reset_on_close();
+            return;
+        };
+        let pending = Pending::new(Arc::clone(&endpoint));
+        match acquire(cx, cluster, &endpoint, Want::Opaque, None).await {
+            Ok(Ok(up)) => break (up, pending),
+            Ok(Err(_)) => return,
+            Err(fault) => {
+                tracing::debug!(connection = cx.entry.id, "{fault}");
+                if tried.contains(&endpoint.id) {
+                    conn.io.reset_on_close();
+                    return;
+                }
+                tried.push(endpoint.id);
+            }
+        }
+    };
+    let mut side = H1::new(conn, stand.plan.bounds.head);
+    side.tunnel();
+    let mut up = Up::H1(up);
+    if let Up::H1(conn) = &mut up {
+        conn.side.tunnel();
+    }
+    let mut alarm = crate::alarm::Alarm::default();
+    let mut down = Down::H1(&mut side);
+    let (result, request, response) = pass(cx, stand, &mut down, &mut up, &mut alarm, None).await;
+    cx.shared.meter.tunnel(cx.worker);
+    cx.entry.received.fetch_add(request, Ordering::Relaxed);
+    cx.entry.sent.fetch_add(response, Ordering::Relaxed);
+    match result {
+        Ok(()) => {}
+        Err(Fault::ClientGone) => {
+            if let Up::H1(conn) = &up {
+                conn.side.conn.io.reset_on_close();
+            }
+        }
+        Err(_) => side.conn.io.reset_on_close(),
+    }
+}
+
+/// Why no head came.
+enum NoHead {
+    /// The connection ended between requests.
+    End,
+    Bad(HeadError),
+    Slow,
+}
+
+/// Waits for a whole head; gives where it ends.
+async fn read_head(
+    cx: &ConnCx,
+    side: &mut H1,
+    desk: &mut Desk,
+    stand: &Stand,
+    idle: Duration,
+) -> Result<usize, NoHead> {
+    let bounds = &stand.plan.bounds;
+    let mut scan = Scan::default();
+    let mut begun = !side.conn.rbuf.is_empty();
+    let mut armed = false;
+    poll_fn(|task| {
+        loop {
+            if begun && let Some(end) = scan.find(&side.conn.rbuf, &bounds.head).map_err(NoHead::Bad)? {
+                return Poll::Ready(Ok(end));
+            }
+            if !begun && cx.entry.poll_drain(task).is_ready() {
+                return Poll::Ready(Err(NoHead::End));
+            }
+            match side.conn.poll_read(task) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    if !begun {
+                        begun = true;
+                        armed = false;
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(NoHead::End)),
+                Poll::Pending => {
+                    if !armed {
+                        armed = true;
+                        desk.alarm.after(if begun { bounds.head_timeout } else { idle });
+                        if !begun {
+                            side.conn.rest();
+                            desk.head.fields.shrink(4096);
+                            desk.answer.fields.shrink(4096);
+                        }
+                    }
+                    return match desk.alarm.poll(task) {
+                        Poll::Ready(()) if begun => Poll::Ready(Err(NoHead::Slow)),
+                        Poll::Ready(()) => Poll::Ready(Err(NoHead::End)),
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// What is wrong with a head that could be read.
+fn objection(desk: &Desk) -> Option<Fault> {
+    let head = &desk.head;
+    let hosts = head.fields.all(Known::Host).count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::Http11) {
+        return Some(Fault::Request("there must be one Host"));
+    }
+    if let Some(host) = head.host()
+        && !host.is_empty()
+        && qd_proxy_wire::Authority::parse(host).is_none()
+    {
+        return Some(Fault::Request("the Host can't be one"));
+    }
+    None
+}
+
+/// Serves requests of HTTP/1, one after another.
+pub(crate) async fn http1(cx: ConnCx, conn: Conn) {
+    cx.entry.speaks(Spoken::Http1);
+    let mut stand = cx.slot.stand.load_full();
+    let mut side = H1::new(conn, stand.plan.bounds.head);
+    let mut desk = Desk::default();
+    let mut idle = stand.plan.bounds.head_timeout;
+    loop {
+        let read = read_head(&cx, &mut side, &mut desk, &stand, idle).await;
+        let fault = match read {
+            Ok(end) => {
+                let text = side.conn.rbuf.get(..end).unwrap_or_default();
+                let parsed = desk.head.parse(text, &stand.plan.bounds.head);
+                side.conn.consume(end);
+                match parsed {
+                    Ok(()) => None,
+                    Err(e) => Some(Fault::Head(e)),
+                }
+            }
+            Err(NoHead::End) => break,
+            Err(NoHead::Bad(e)) => Some(Fault::Head(e)),
+            Err(NoHead::Slow) => Some(Fault::SlowClient),
+        };
+        desk.alarm.clear();
+        let framing = match fault.or_else(|| objection(&desk)) {
+            Some(fault) => Err(fault),
+            None => body::request_framing(&desk.head).map_err(Fault::Body),
+        };
+        let after = match framing {
+            Ok(framing) => {
+                desk.head.scheme = rules::scheme(cx.tls);
+                expect_body(&mut side, framing);
+                forward::serve(&cx, &mut desk, &mut Down::H1(&mut side), framing).await
+            }
+            Err(fault) => {
+                // Where this message ends is not known.
+                expect_body(&mut side, Framing::UntilClose);
+                let kind = answer::Kind {
+                    is_grpc: false,
+                    is_head: false,
+                    version: Version::Http11,
+                    keep: false,
+                };
+                let measured = crate::meter::Measured {
+                    status: fault.status(),
+                    faulty: true,
+                    ..crate::meter::Measured::default()
+                };
+                cx.shared.meter.request(cx.worker, &measured);
+                answer::fault(&mut Down::H1(&mut side), &fault, kind).await
+            }
+        };
+        cx.entry.received.store(side.conn.received, Ordering::Relaxed);
+        cx.entry.sent.store(side.conn.sent, Ordering::Relaxed);
+        if after == After::Close {
+            linger(&mut side).await;
+            break;
+        }
+        let now = cx.slot.stand.load();
+        if !Arc::ptr_eq(&now, &stand) {
+            stand = Arc::clone(&now);
+            side.limits = stand.plan.bounds.head;
+        }
+        idle = stand.plan.bounds.idle_timeout;
+    }
+}
+
+/// Ends a connection so that what was said last is read: closing with unread bytes would take it back.
+async fn linger(side: &mut H1) {
+    if poll_fn(|cx| side.conn.poll_shutdown(cx)).await.is_err() {
+        return;
+    }
+    // What follows a finished message is not wanted either.
+    expect_body(side, Framing::UntilClose);
+    let mut left = LINGER;
+    let _ = timeout(LINGER_TIME, poll_fn(|cx| poll_discard(cx, side, &mut left))).await;
+}

@@ -1,0 +1,126 @@
+//! What the workers have in common: the plan as it stands, clusters, connections, counters.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{
+    cluster::Cluster,
+    conns::Conns,
+    meter::Meter,
+    plan::{self, Address, UpstreamProtocol},
+    router::Way,
+    tap::Taps,
+    tls::Acceptor,
+};
+
+/// A listener as it stands.
+#[derive(Debug)]
+pub(crate) struct Stand {
+    pub(crate) plan: plan::Listener,
+    pub(crate) ways: Vec<Arc<Way>>,
+    pub(crate) opaque: Option<Arc<Cluster>>,
+    pub(crate) passthrough: Vec<(String, Arc<Cluster>)>,
+    pub(crate) tls: Option<Arc<Acceptor>>,
+}
+
+/// A listener's socket, which outlives its plans.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) name: Arc<str>,
+    pub(crate) bind: plan::Bind,
+    /// Where it is bound in fact.
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) stand: ArcSwap<Stand>,
+    pub(crate) closed: AtomicBool,
+    pub(crate) close: Notify,
+    pub(crate) conns: AtomicUsize,
+    pub(crate) refused: AtomicU64,
+    /// Times that no descriptor was left.
+    pub(crate) starved: AtomicU64,
+}
+
+impl Slot {
+    /// Takes no more connections.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.close.notify_waiters();
+    }
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) conns: Arc<Conns>,
+    pub(crate) meter: Meter,
+    pub(crate) taps: Taps,
+    pub(crate) clusters: ArcSwap<HashMap<String, Arc<Cluster>>>,
+    pub(crate) ids: AtomicU64,
+    pub(crate) workers: usize,
+    pub(crate) numbers: AtomicU64,
+    /// This hop's name in `Via`.
+    pub(crate) pseudonym: String,
+    dynamic: Mutex<HashMap<String, Arc<Cluster>>>,
+}
+
+/// Hosts of forward proxies whose connections are kept.
+const DYNAMIC: usize = 512;
+
+impl Shared {
+    pub(crate) fn new(workers: usize) -> Shared {
+        Shared {
+            conns: Arc::default(),
+            meter: Meter::new(workers),
+            taps: Taps::default(),
+            clusters: ArcSwap::default(),
+            ids: AtomicU64::new(1),
+            workers,
+            numbers: AtomicU64::new(0),
+            pseudonym: format!("qd-{:08x}", rand::random::<u32>()),
+            dynamic: Mutex::default(),
+        }
+    }
+
+    /// The cluster of a host that a client of a forward proxy named.
+    pub(crate) fn host(&self, host: &str, port: u16) -> Option<Arc<Cluster>> {
+        let key = format!("{host}:{port}");
+        let mut all = self.dynamic.lock();
+        if let Some(cluster) = all.get(&key) {
+            return Some(Arc::clone(cluster));
+        }
+        if all.len() >= DYNAMIC {
+            all.retain(|_, c| c.endpoints.iter().any(|(e, _)| e.conns.load(Ordering::Relaxed) > 0));
+        }
+        let plan = plan::Cluster {
+            protocol: UpstreamProtocol::Http1,
+            connect_timeout: Duration::from_secs(10),
+            ..plan::Cluster::new(key.clone(), [Address::Tcp(host.to_owned(), port)])
+        };
+        let cluster = Arc::new(Cluster::new(&plan, None, self.workers, &self.ids).ok()?);
+        if all.len() < DYNAMIC {
+            all.insert(key, Arc::clone(&cluster));
+        }
+        Some(cluster)
+    }
+
+    /// Closes connections that were unused for too long.
+    pub(crate) fn sweep(&self, worker: usize) {
+        let clusters = self.clusters.load_full();
+        let dynamic: Vec<_> = self.dynamic.lock().values().cloned().collect();
+        for cluster in clusters.values().chain(&dynamic) {
+            for (endpoint, _) in &cluster.endpoints {
+                endpoint.sweep(worker, cluster.plan.idle_timeout);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What the first bytes of a connection say.
+//!
+//! The answer stays [`Detected::More`] only while the bytes are a beginning of something that is known: a peer that speaks
+//! another protocol is told from its first byte that does not fit, and one that sends a known one byte by byte is waited for.
+
+use crate::fields::is_token;
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detected {
+    /// Not known yet; the bytes so far are a beginning of one that is known.
+    More,
+    /// HTTP/1, at least up to the version of its first line.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// A TLS handshake.
+    Tls,
+    /// Something else.
+    Opaque,
+}
+
+/// What a client of HTTP/2 says first.
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The longest first line that is waited for.
+const LINE: usize = 16 * 1024;
+
+/// Says what it is.
+pub fn detect(bytes: &[u8]) -> Detected {
+    let Some(first) = bytes.first() else {
+        return Detected::More;
+    };
+    if *first == 22 {
+        return match bytes {
+            [_] | [_, 3] => Detected::More,
+            [_, 3, minor, ..] if *minor <= 4 => Detected::Tls,
+            _ => Detected::Opaque,
+        };
+    }
+    if bytes.len() < PREFACE.len() {
+        if PREFACE.starts_with(bytes) {
+            return Detected::More;
+        }
+    } else if bytes.starts_with(PREFACE) {
+        return Detected::Http2;
+    }
+    // An empty line may come before a request.
+    let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    if bytes == b"\r" || line.is_empty() {
+        return Detected::More;
+    }
+    let method = line.iter().take_while(|b| is_token(**b)).count();
+    match line.get(method) {
+        // Methods are short words in capitals, with a dash or an underscore at most.
+        _ if method > 32 || line.first().is_some_and(|b| !b.is_ascii_uppercase()) => return Detected::Opaque,
+        None => return Detected::More,
+        Some(b' ') if method > 0 => {}
+        Some(_) => return Detected::Opaque,
+    }
+    let rest = line.get(method + 1..).unwrap_or_default();
+    let target = rest.iter().take_while(|b| **b > 0x20 && **b != 0x7f).count();
+    match rest.get(target) {
+        None if line.len() < LINE => Detected::More,
+        Some(b' ') if target > 0 => {
+            let version = rest.get(target + 1..).unwrap_or_default();
+            let sure = b"HTTP/1.";
+            match version.len() < sure.len() {
+                true if sure.starts_with(version) => Detected::More,
+                false if version.starts_with(sure) => Detected::Http1,
+                // A version that is not spoken, and is told so, as long as it is HTTP's.
+                false if version.starts_with(b"HTTP/") => Detected::Http1,
+                _ => Detected::Opaque,
+            }
+        }
+        _ => Detected::Opaque,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_beginning_is_waited_for_and_the_first_misfit_decides() {
+        let get = b"GET /x HTTP/1.1\r\n";
+        for end in 1..15 {
+            let want = if end < 14 { Detected::More } else { Detected::Http1 };
+            assert_eq!(detect(&get[..end]), want, "{end}");
+        }
+        for end in 0..24 {
+            assert_eq!(detect(&PREFACE[..end]), Detected::More, "{end}");
+        }
+        assert_eq!(detect(PREFACE), Detected::Http2);
+        assert_eq!(detect(b"PRI * HTTP/1.1"), Detected::Http1);
+        assert_eq!(detect(b"\x16"), Detected::More);
+        assert_eq!(detect(b"\x16\x03\x01"), Detected::Tls);
+        for opaque in [
+            &b"\x16\x02\x01"[..],
+            b"\0",
+            b"get / ",
+            b"SSH-2.0-x\r\n",
+            b"GET /\r\n",
+            b"GET / SIP/2.0",
+            b"*1\r\n$4\r\n",
+            b"GET  ",
+        ] {
+            assert_eq!(detect(opaque), Detected::Opaque, "{opaque:?}");
+        }
+        assert_eq!(detect(b"\r"), Detected::More);
+        assert_eq!(detect(b"\r\nGET / HTTP/1.1"), Detected::Http1);
+    }
+}
