@@ -15,7 +15,11 @@ const PEER: &str = "rg";
 /// program was called by.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Option<u8> {
     let (name, arguments) = asked(arguments)?;
-    Some(qd_search::rg(arguments, name))
+    Some(if name == PEER {
+        qd_search::rg(arguments, name)
+    } else {
+        qd_search::search(arguments, name)
+    })
 }
 
 /// What messages begin with, and the arguments of the search.

@@ -61,6 +61,9 @@ pub enum Error {
     /// A program that files are to be sent through cannot be found.
     #[error(transparent)]
     Command(#[from] grep_cli::CommandError),
+    /// There is something wrong with an index.
+    #[error(transparent)]
+    Index(#[from] qd_search_index::Error),
     /// A file of patterns holds something that is not text.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -21,6 +21,7 @@ mod error;
 mod flags;
 mod generate;
 mod haystack;
+mod index;
 mod marked;
 mod narrow;
 mod ordered;
@@ -42,7 +43,27 @@ pub use error::{Error, ValueError};
 /// call the program. Output goes to the process's standard output, messages to its standard error.
 pub fn rg(args: impl IntoIterator<Item = OsString>, name: &str) -> u8 {
     let report = report::Report::new(name);
-    match run::command_line(args.into_iter().collect(), &report) {
+    ended(run::command_line(args.into_iter().collect(), &report), &report)
+}
+
+/// Runs one command line of `qd search`: ripgrep's, and the words `index build`, `index status`, `index drop`, `index audit`
+/// and `index watch`, which are for the index of a tree. To search for "index" in a directory of one of those names, write
+/// `-e index`.
+///
+/// The name is as with [`rg`]; its words but the first are what brings this program here when it starts a watcher.
+pub fn search(args: impl IntoIterator<Item = OsString>, name: &str) -> u8 {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    if !index::is_asked(&args) {
+        return rg(args, name);
+    }
+    let program: Vec<&str> = name.split(' ').skip(1).collect();
+    args.remove(0);
+    let report = report::Report::new(name);
+    ended(index::run(args, &program), &report)
+}
+
+fn ended(result: Result<u8, Error>, report: &report::Report) -> u8 {
+    match result {
         Ok(code) => code,
         // Whoever read the output has what it wanted.
         Err(error) if error.is_broken_pipe() => 0,

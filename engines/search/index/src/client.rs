@@ -60,6 +60,10 @@ pub(crate) struct Reply {
     pub(crate) generation: u64,
     /// Why they are not all, if so.
     pub(crate) behind: Option<String>,
+    /// What an audit found to be wrong.
+    pub(crate) alarm: Option<String>,
+    /// The index is wrong, and is being made anew.
+    pub(crate) distrusted: bool,
     /// How many directories are watched.
     pub(crate) watched: u64,
     pub(crate) changes: Changes,
@@ -119,10 +123,13 @@ fn receive(mut stream: UnixStream) -> Option<Reply> {
 }
 
 impl Pending {
-    /// What has changed; none when the watcher does not know or does not say.
-    pub(crate) fn answer(self) -> Option<Changes> {
+    /// What has changed; none when the watcher does not know or does not say. The error is that the index is not to be used.
+    pub(crate) fn answer(self) -> Option<Result<Changes, &'static str>> {
         let reply = receive(self.stream)?;
-        (reply.generation == self.generation && reply.behind.is_none()).then_some(reply.changes)
+        if reply.distrusted {
+            return Some(Err("an audit found the index wrong, and it is being made anew"));
+        }
+        (reply.generation == self.generation && reply.behind.is_none()).then_some(Ok(reply.changes))
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn ask(index: &Index) -> Asked {
 /// What has changed in the directory `dir`. The inner error says why that cannot be known.
 pub(crate) fn changes(index: &Index, dir: &[u8], asked: Asked) -> Result<Result<Changes, &'static str>, Error> {
     if let Some(changes) = asked.and_then(crate::client::Pending::answer) {
-        return Ok(Ok(changes));
+        return Ok(changes);
     }
     let root = &index.place.root;
     let system = rustix::fs::statfs(root).map_err(crate::error::at(root, "cannot be looked at"))?;

@@ -8,9 +8,10 @@
 //!   as an immutable segment; later it reads only what has changed.
 //! - [`Index::ask`] gives the files that can match: those with a block that has the grams, those that have changed since, and
 //!   those of which nothing is known. What has changed is what a watcher says ([`watch`]), or what looking at every file finds.
+//! - [`audit`] compares what the index says of files with what is in them.
 
+mod audit;
 mod build;
-#[allow(dead_code)]
 mod client;
 mod codec;
 mod error;
@@ -24,9 +25,12 @@ mod segment;
 mod stamp;
 mod store;
 mod tree;
+mod watch;
 
+pub use audit::{Audit, audit};
 pub use client::renew;
 pub use error::Error;
 pub use plan::{Query, Syntax, of_hir, plan};
 pub use query::{Answer, Ask, Scope};
 pub use store::{Home, Index, Place, Summary, update};
+pub use watch::{Manners, Watching, detach, end_watch, watch, watching};
