@@ -159,7 +159,12 @@ fn start_watcher(place: &Place, program: &[&str]) -> Result<Result<u64, String>,
             return Ok(Ok(watching.directories));
         }
         if child.try_wait()?.is_some() {
-            let said = child.stderr.take().map(io::read_to_string).transpose()?.unwrap_or_default();
+            let said = child
+                .stderr
+                .take()
+                .map(io::read_to_string)
+                .transpose()?
+                .unwrap_or_default();
             return Ok(Err(said.trim().to_owned()));
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -194,7 +199,10 @@ fn status(place: &Place, out: &mut dyn Write) -> Result<u8, Error> {
             }
             for trouble in summary.trouble {
                 let trouble = trouble.display();
-                writeln!(out, "    not used near {trouble}: it cannot be read, or its ignore rules are not understood")?;
+                writeln!(
+                    out,
+                    "    not used near {trouble}: it cannot be read, or its ignore rules are not understood"
+                )?;
             }
             0
         }
@@ -211,7 +219,10 @@ fn status(place: &Place, out: &mut dyn Write) -> Result<u8, Error> {
         None => writeln!(out, "    not watched: searches look at every file's times")?,
         Some(watching) => {
             let (pid, directories, changed) = (watching.pid, watching.directories, watching.changed);
-            writeln!(out, "    watched by process {pid}: {directories} directories, {changed} files changed since")?;
+            writeln!(
+                out,
+                "    watched by process {pid}: {directories} directories, {changed} files changed since"
+            )?;
             if let Some(why) = watching.behind {
                 writeln!(out, "    the watcher is behind: {why}")?;
             }
@@ -234,7 +245,9 @@ fn audit(place: &Place, samples: usize, out: &mut dyn Write) -> Result<u8, Error
         (&audit.unnoticed, "WRONG: it changed and the watcher does not know"),
     ] {
         for path in paths {
-            let path = place.root().join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
+            let path = place
+                .root()
+                .join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path));
             writeln!(out, "{}: {what}", path.display())?;
         }
     }

@@ -83,7 +83,9 @@ fn choose(count: usize, samples: usize, seed: u64) -> BTreeSet<usize> {
     }
     let (mut state, mut chosen) = (seed, BTreeSet::new());
     while chosen.len() < samples {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         chosen.insert((state >> 33) as usize % count);
     }
     chosen
@@ -125,7 +127,11 @@ fn look_up(index: &Index, input: Input, places: &[At<'_>], wrong: &mut BTreeSet<
             blocks.clear();
             Source::take(&mut *source, &mut blocks)?;
             for (number, segment) in index.segments.iter().enumerate() {
-                let mut needed = blocks.iter().filter_map(|b| at(*b)).filter(|p| p.0 == number).peekable();
+                let mut needed = blocks
+                    .iter()
+                    .filter_map(|b| at(*b))
+                    .filter(|p| p.0 == number)
+                    .peekable();
                 if needed.peek().is_none() {
                     continue;
                 }
@@ -137,7 +143,11 @@ fn look_up(index: &Index, input: Input, places: &[At<'_>], wrong: &mut BTreeSet<
                 segment.blocks(&postings, |b| {
                     noted.insert(b);
                 })?;
-                wrong.extend(needed.filter(|(_, b, _)| !noted.contains(b)).map(|(_, _, path)| path.to_vec()));
+                wrong.extend(
+                    needed
+                        .filter(|(_, b, _)| !noted.contains(b))
+                        .map(|(_, _, path)| path.to_vec()),
+                );
             }
         }
     }
@@ -172,5 +182,7 @@ fn unnoticed(index: &Index) -> Result<Vec<Vec<u8>>, Error> {
         }
     };
     let changed = found.dirty.into_iter().chain(found.gone);
-    Ok(changed.filter(|path| !is_told(path) && !unsure.contains(path)).collect())
+    Ok(changed
+        .filter(|path| !is_told(path) && !unsure.contains(path))
+        .collect())
 }

@@ -320,11 +320,13 @@ pub fn update(place: &Place, changed: &HashSet<Vec<u8>>, anew: bool, stop: &Stop
     let lock = lock(place)?;
     let root = &place.root;
     let about_root = root.metadata().map_err(at(root, "cannot be looked at"))?;
+    // What there is stays in use until the new manifest takes its place.
+    let before = Manifest::read(&place.dir).ok();
     let old = Index::open(place).and_then(|index| index.verify().map(|()| index));
     let old = old
         .ok()
         .filter(|old| !anew && (old.manifest.device, old.manifest.inode) == (about_root.dev(), about_root.ino()));
-    remove_leftovers(&place.dir, old.as_ref().map(|o| &o.manifest));
+    remove_leftovers(&place.dir, before.as_ref());
     let scratch = Scratch::new(place.dir.join("runs"))?;
 
     let mut tree = tree::list(root, b"", about_root.dev(), place.own.as_deref())?;
@@ -339,7 +341,7 @@ pub fn update(place: &Place, changed: &HashSet<Vec<u8>>, anew: bool, stop: &Stop
         root: root.as_os_str().as_bytes().to_vec(),
         device: about_root.dev(),
         inode: about_root.ino(),
-        generation: old.as_ref().map_or(1, |o| o.manifest.generation + 1),
+        generation: before.map_or(1, |b| b.generation + 1),
         segments: old.as_ref().map(|o| o.manifest.segments.clone()).unwrap_or_default(),
         trouble,
         made: now(),

@@ -166,7 +166,9 @@ impl Watcher {
             _ => {}
         }
         let listener = UnixListener::bind(&path).map_err(at(&place.dir, "cannot be listened in"))?;
-        listener.set_nonblocking(true).map_err(at(&place.dir, "cannot be listened in"))?;
+        listener
+            .set_nonblocking(true)
+            .map_err(at(&place.dir, "cannot be listened in"))?;
         let socket_inode = path.metadata().map_err(at(&path, "cannot be looked at"))?.ino();
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
             .map_err(at(&place.root, "cannot be watched"))?;
@@ -231,7 +233,9 @@ impl Watcher {
         let changes = fresh::compare(entries.iter().map(|e| &e.2), &tree.files);
         let unsure: HashSet<&[u8]> = entries.iter().filter(|e| e.2.unsure).map(|e| &e.2.path[..]).collect();
         self.changes.gone.extend(changes.gone);
-        self.changes.dirty.extend(changes.dirty.into_iter().filter(|d| !unsure.contains(&d[..])));
+        self.changes
+            .dirty
+            .extend(changes.dirty.into_iter().filter(|d| !unsure.contains(&d[..])));
         if tree.trouble.iter().any(|t| !index.manifest.trouble.contains(t)) {
             self.behind = Some("a directory in the tree cannot be read");
         }
@@ -540,7 +544,9 @@ impl Watcher {
 
     fn answer(&mut self, mut stream: UnixStream) -> Result<(), Error> {
         let mut asked = [0; ASKED];
-        let patient = stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(PATIENCE)));
+        let patient = stream
+            .set_nonblocking(false)
+            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)));
         let heard = patient
             .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
             .and_then(|()| stream.read_exact(&mut asked));
@@ -609,7 +615,11 @@ fn in_background<T: Send + 'static>(work: impl FnOnce() -> Option<T> + Send + 's
             let _ = send.send(done);
         }
     };
-    std::thread::Builder::new().name("index".to_owned()).spawn(work).ok().map(|_| result)
+    std::thread::Builder::new()
+        .name("index".to_owned())
+        .spawn(work)
+        .ok()
+        .map(|_| result)
 }
 
 /// Makes this process one that does not end with the terminal it was started from.
