@@ -431,9 +431,10 @@ impl Bench<'_> {
             self.debug(arguments)
         );
         assert_eq!(with.status.code(), without.status.code(), "{context}: {arguments:?}");
-        assert_eq!(
-            with.stderr.is_empty(),
-            without.stderr.is_empty(),
+        // A search that ends with its first match may end before it comes to what it would complain of.
+        let ends_early = arguments.iter().any(|a| a == "-q");
+        assert!(
+            ends_early || with.stderr.is_empty() == without.stderr.is_empty(),
             "{context}: {arguments:?}: {}{}",
             String::from_utf8_lossy(&with.stderr),
             String::from_utf8_lossy(&without.stderr)
@@ -655,7 +656,9 @@ fn a_build_that_is_killed_leaves_nothing_that_is_used() {
         let _ = child.kill();
         child.wait().unwrap();
         bench.compare(&arguments, "killed");
-        assert_eq!(bench.index(&["status", "."]).status.code(), Some(0));
+        let status = bench.index(&["status", "."]);
+        let said = String::from_utf8_lossy(&status.stdout);
+        assert_eq!(status.status.code(), Some(0), "step {step}: {said}");
         if step % 4 == 0 {
             fs::write(tree.root().join(format!("new{step}")), "a needle\n").unwrap();
             bench.build(&["--no-watch"]);

@@ -352,7 +352,7 @@ mod tests {
         let mut pairs: Vec<u64> = (0..5000_u64)
             .map(|n| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 45 & 0xFF_FFFF) << 32 | n / 10
+                (((state >> 45) & 0xFF_FFFF) << 32) | (n / 10)
             })
             .collect();
         let mut expected = pairs.clone();

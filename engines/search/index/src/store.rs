@@ -126,10 +126,12 @@ impl Place {
     /// # Errors
     /// [`Error::Missing`] when there is none; others when it cannot be removed.
     pub fn remove(&self) -> Result<(), Error> {
+        if !self.dir.exists() {
+            return Err(Error::Missing(self.root.clone()));
+        }
+        // First what makes it count, then all of it.
         match fs::remove_file(self.dir.join(MANIFEST)) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !self.dir.exists() => {
-                return Err(Error::Missing(self.root.clone()));
-            }
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(at(&self.dir, "cannot be removed")(error)),
             _ => fs::remove_dir_all(&self.dir).map_err(at(&self.dir, "cannot be removed")),
         }
     }
