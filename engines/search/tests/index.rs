@@ -3,6 +3,8 @@
 //!
 //! `QD_INDEX_ROUNDS` says how many trees (4), `QD_INDEX_SEED` where to begin.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -289,10 +291,7 @@ impl Tree {
                 let _ = fs::remove_dir_all(&aside);
                 fs::rename(&some, &aside)
                     .and_then(|()| fs::create_dir(&some))
-                    .and_then(|()| {
-                        write(&some.join("new.c"), &text(dice));
-                        Ok(())
-                    })
+                    .map(|()| write(&some.join("new.c"), &text(dice)))
             }
             4 if is_dir => gone(&some).and_then(|()| std::os::unix::fs::symlink(self.root(), &some)),
             5 => {
