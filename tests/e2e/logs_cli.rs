@@ -588,10 +588,15 @@ fn logs_are_viewed_from_archives_and_pipes() {
     let t = house.term(&["-s", "piped"], 160, 24);
     t.wait_text("$");
     t.send(format!(
-        "for i in 1 2 3; do echo piped line $i; done | {} logs view -\r",
+        "for i in 1 2 3; do echo piped line $i; until [ -e {}/seen$i ]; do sleep 0.02; done; done | {} logs view -\r",
+        house.path().display(),
         qd()
     ));
-    t.wait_text("piped line 3");
+    // The lines are read for as long as they come, not until the pane is open.
+    for i in 1..=3 {
+        t.wait_text(&format!("piped line {i}"));
+        house.file(&format!("seen{i}"), "");
+    }
     until("the pane", || {
         house
             .act("-s piped list-panes --json")

@@ -5,6 +5,7 @@ use std::{
     io::{IsTerminal, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    thread::JoinHandle,
 };
 
 use super::args::ViewArgs;
@@ -20,9 +21,12 @@ const SPOOL_LIMIT: u64 = 4 << 30;
 /// `qd logs view`.
 pub(crate) fn run(cli: &Cli, a: &ViewArgs) -> Result<(), Failure> {
     let mut paths = Vec::new();
+    let mut copying = None;
     for p in &a.paths {
         paths.push(if p == "-" {
-            spool()?.to_string_lossy().into_owned()
+            let (path, copy) = spool()?;
+            copying = Some(copy);
+            path.to_string_lossy().into_owned()
         } else if qd_logs_view::is_location(p) {
             p.clone()
         } else {
@@ -37,7 +41,12 @@ pub(crate) fn run(cli: &Cli, a: &ViewArgs) -> Result<(), Failure> {
     words.extend(a.view.as_ref().map(|v| format!("--arg=view={v}")));
     words.extend(a.direction.as_ref().map(|d| format!("--direction={d}")));
     if connect::inside().is_some() {
-        return connect::action(cli, words);
+        connect::action(cli, words)?;
+        // Standard input is read by this process as long as something comes.
+        if let Some(copying) = copying {
+            let _panicked = copying.join();
+        }
+        return Ok(());
     }
     let name = cli
         .session
@@ -71,8 +80,8 @@ fn absolute(path: &str) -> Result<String, Failure> {
     Ok(full.to_string_lossy().into_owned())
 }
 
-/// Copies standard input into a file that only this person can read, and goes on in a thread when more may come.
-fn spool() -> Result<PathBuf, Failure> {
+/// Copies standard input into a file that only this person can read, in a thread, as long as something comes.
+fn spool() -> Result<(PathBuf, JoinHandle<()>), Failure> {
     if std::io::stdin().is_terminal() {
         return Err(Failure::usage(
             "standard input is the terminal: there is nothing to view",
@@ -88,11 +97,11 @@ fn spool() -> Result<PathBuf, Failure> {
         rustix::stdio::dup2_stdin(&tty).map_err(|e| Failure::failed(format!("/dev/tty: {e}")))?;
     }
     let copy = move || pump(&mut File::from(input), file);
-    std::thread::Builder::new()
+    let copying = std::thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(copy)
         .map_err(|e| Failure::failed(format!("a thread could not be started: {e}")))?;
-    Ok(path)
+    Ok((path, copying))
 }
 
 fn create(path: &Path) -> Result<File, Failure> {
