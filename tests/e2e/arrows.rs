@@ -61,8 +61,15 @@ const ENGINES: &[&str] = &[
     "qd-logs-tls",
     "qd-logs-view",
     "qd-logs-vrl",
+    "qd-proxy",
+    "qd-proxy-config",
+    "qd-proxy-content",
+    "qd-proxy-policy",
+    "qd-proxy-telemetry",
+    "qd-proxy-wire",
     "qd-search",
     "qd-search-index",
+    "qd-tree",
 ];
 const APP: &[&str] = &[
     "quarterdeck",
@@ -176,10 +183,29 @@ fn the_log_engine_keeps_its_order() {
 }
 
 #[test]
+fn what_the_proxy_decides_needs_no_socket() {
+    let g = graph();
+    for c in [
+        "qd-proxy-config",
+        "qd-proxy-content",
+        "qd-proxy-policy",
+        "qd-proxy-telemetry",
+    ] {
+        let r = reach(&g, c);
+        for bad in ["qd-proxy", "hyper", "h2", "tokio-rustls", "socket2"] {
+            assert!(!r.contains(bad), "{c} reaches {bad}");
+        }
+    }
+    for pure in ["qd-tree", "qd-proxy-content"] {
+        assert!(!reach(&g, pure).contains("tokio"), "{pure} reaches tokio");
+    }
+}
+
+#[test]
 fn every_crate_takes_the_workspace_lints() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let mut seen = 0;
-    for group in ["app", "engines", "engines/logs", "engines/search"] {
+    for group in ["app", "engines", "engines/logs", "engines/proxy", "engines/search"] {
         for entry in std::fs::read_dir(format!("{root}/{group}")).expect("readable") {
             let manifest = entry.expect("an entry").path().join("Cargo.toml");
             if group.contains('/') && !manifest.exists() {

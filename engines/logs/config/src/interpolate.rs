@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::{ConfigError, FileId, Key, Node, NodeValue, Span};
 
 /// Bytes that a text may have after replacement.
-const MAX_RESULT: usize = crate::text::MAX_FILE_BYTES;
+const MAX_RESULT: usize = crate::MAX_FILE_BYTES;
 
 /// A text with replacements and where they came from.
 #[derive(Debug, Clone, Default)]

@@ -9,27 +9,20 @@
 //! its components to a [`Graph`]; [`Files::render`] shows a finding with its line.
 
 pub mod common;
-mod de;
 mod draft;
-mod dump;
-mod error;
-mod files;
 mod interpolate;
 mod load;
-mod mask;
-mod node;
 mod resolve;
 mod schema;
 mod secrets;
-mod text;
 
-pub use de::{carry, nearest};
-pub use error::ConfigError;
-pub use files::{Diagnostic, Files, Position};
 pub use load::{
     ConfigPath, DEFAULT_DATA_DIR, DEFAULT_PATH, Interpolation, LoadFailed, LoadOptions, Loaded, load, load_text,
 };
-pub use node::{FileId, Key, Node, NodeValue, Span};
+pub use qd_tree::{
+    ConfigError, Diagnostic, FileId, Files, Format, Key, MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES, Node, NodeValue,
+    Position, Span, carry, decode, decode_all, nearest, parse,
+};
 pub use resolve::{Edge, Graph, OutputId, OutputsOf, resolve, resolve_for_tests};
 pub use schema::{
     ApiOptions, ComponentId, ComponentSpec, Config, Globals, GraphOptions, Healthchecks, InputSpec, LogSchema,
@@ -37,41 +30,3 @@ pub use schema::{
     TestOutput, TestSpec, WildcardMatching,
 };
 pub use secrets::SecretBackend;
-pub use text::{Format, MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES, parse};
-
-/// Reads a node as a `T`.
-///
-/// # Errors
-/// What serde found wrong (unknown key of a type with `deny_unknown_fields`, missing key, wrong type, a message of the
-/// type's own) with the innermost place and path known, and for an unknown key or variant the closest right one.
-pub fn decode<T: serde::de::DeserializeOwned>(node: &Node) -> Result<T, ConfigError> {
-    de::decode(node)
-}
-
-/// How many unknown keys [`decode_all`] names at most.
-const UNKNOWN_KEYS: usize = 32;
-
-/// Like [`decode`], but names all unknown keys and then the first of the other mistakes.
-///
-/// # Errors
-/// As [`decode`]'s; at least one.
-pub fn decode_all<T: serde::de::DeserializeOwned>(node: &Node) -> Result<T, Vec<ConfigError>> {
-    let mut errors = Vec::new();
-    let mut pruned: Option<Node> = None;
-    loop {
-        match decode::<T>(pruned.as_ref().unwrap_or(node)) {
-            Ok(value) if errors.is_empty() => return Ok(value),
-            Ok(_) => return Err(errors),
-            Err(error) => {
-                // Only without the unknown key can serde see what comes after it.
-                let again = error.message.starts_with("unknown key")
-                    && errors.len() < UNKNOWN_KEYS
-                    && pruned.get_or_insert_with(|| node.clone()).remove(&error.path);
-                errors.push(error);
-                if !again {
-                    return Err(errors);
-                }
-            }
-        }
-    }
-}

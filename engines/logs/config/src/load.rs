@@ -14,8 +14,8 @@ use indexmap::IndexMap;
 use crate::draft::{Draft, merge_tree};
 use crate::interpolate::{self, Mapped};
 use crate::schema::{Config, Role};
-use crate::text::{Format, MAX_FILE_BYTES};
-use crate::{ConfigError, FileId, Files, Key, Node, NodeValue, secrets, text};
+use crate::{ConfigError, FileId, Files, Key, Node, NodeValue, secrets};
+use qd_tree::{Format, MAX_FILE_BYTES};
 
 /// The file that is read when none is named.
 pub const DEFAULT_PATH: &str = "/etc/vector/vector.yaml";
@@ -370,7 +370,7 @@ impl<'a> Loader<'a> {
         self.sources
             .iter()
             .map(
-                |source| match text::parse(&source.mapped.text, source.format, source.id) {
+                |source| match qd_tree::parse(&source.mapped.text, source.format, source.id) {
                     Ok(mut node) => {
                         source.mapped.node(&mut node);
                         Some(node)

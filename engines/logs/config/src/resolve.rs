@@ -463,11 +463,3 @@ fn about(spec: &ComponentSpec, message: String) -> ConfigError {
         .within(spec.id.as_str())
         .within(spec.role.section())
 }
-
-impl ConfigError {
-    /// The same at a better place, if there is one.
-    fn moved(mut self, span: Option<crate::Span>) -> ConfigError {
-        self.span = span.or(self.span);
-        self
-    }
-}

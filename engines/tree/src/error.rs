@@ -36,6 +36,12 @@ impl ConfigError {
         self
     }
 
+    /// The same at a better place, if there is one.
+    pub fn moved(mut self, span: Option<Span>) -> ConfigError {
+        self.span = span.or(self.span);
+        self
+    }
+
     /// The same with the word that would have been right.
     pub fn suggest(mut self, word: Option<String>) -> ConfigError {
         self.suggestion = self.suggestion.or(word);

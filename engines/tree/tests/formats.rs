@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::prelude::*;
-use qd_logs_config::{ConfigError, FileId, Format, MAX_DEPTH, Node, NodeValue, Span, parse};
+use qd_tree::{ConfigError, FileId, Format, MAX_DEPTH, Node, NodeValue, Span, parse};
 use serde_json::json;
 
 fn read(text: &str, format: Format) -> Result<Node, Vec<ConfigError>> {

@@ -12,7 +12,7 @@ use crate::{ConfigError, Key, Node, NodeValue};
 const CLOSE: f64 = 0.75;
 
 /// The name by which [`Node`] asks this deserializer for the node itself.
-const WHOLE: &str = "$qd::logs::config::Node";
+const WHOLE: &str = "$qd::tree::Node";
 
 thread_local! {
     // Serde's data model has neither nodes nor places. These two slots carry one past it: each is filled right

@@ -73,7 +73,8 @@ impl Files {
         self.files.iter().map(|(name, _)| name.as_str())
     }
 
-    pub(crate) fn hide(&mut self, values: impl IntoIterator<Item = String>) {
+    /// Keeps these values out of every message from now on; those of less than 4 bytes would be found everywhere and stay.
+    pub fn hide(&mut self, values: impl IntoIterator<Item = String>) {
         self.secrets
             .extend(values.into_iter().filter(|v| v.len() >= REDACTED_FROM));
         self.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));

@@ -1,0 +1,1 @@
+//! Bodies as people read them: JSON, forms, multipart, protobuf, msgpack, text, hex; decoded and bounded.
