@@ -18,7 +18,7 @@ const VERBS: [&str; 5] = ["build", "status", "drop", "audit", "watch"];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Files that an audit reads, unless it is told otherwise.
-const SAMPLES: usize = 1000;
+const SAMPLES: usize = 200;
 
 const HELP: &str = "\
 The index of a tree: which files a search need not read.
@@ -26,7 +26,7 @@ The index of a tree: which files a search need not read.
     index build [--anew] [--no-watch] [ROOT]   make it or bring it up to date, and watch the tree for changes
     index status [ROOT]                        what there is, and whether it is whole; without ROOT all indexes
     index drop [ROOT]                          remove it
-    index audit [--samples N] [ROOT]           compare it with the files (N of them, 1000)
+    index audit [--samples N] [ROOT]           compare it with the files (N of them, 200)
     index watch [--idle SECONDS] [ROOT]        be the watcher: until the index is dropped, or nobody asked for so long
 
 ROOT is the current directory where it is not given. Searches below it use the index by themselves and find the same as

@@ -201,22 +201,25 @@ impl Narrowed {
     ) -> Option<Haystack> {
         let relative = Path::new(OsStr::from_bytes(file));
         let path = root.join(relative);
+        let (verdict, error) = rules.matched_with_errors(relative, false);
+        if verdict.is_ignore() {
+            if let Some(error) = error {
+                report.ignore_rule(error);
+            }
+            return None;
+        }
         // What is not there any more, a walk would not have come across.
         let about = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let (verdict, error) = rules.matched_with_errors(relative, false);
         if let Some(error) = error {
             report.ignore_rule(error);
         }
-        if verdict.is_ignore() || self.output == Some((about.dev(), about.ino())) {
-            return None;
-        }
-        Some(Haystack::known(path, strip))
+        (self.output != Some((about.dev(), about.ino()))).then(|| Haystack::known(path, strip))
     }
 }
 
 /// Reads the rules of the root, which a walk does in any case, and says what is wrong with them.
 fn warm(rules: &mut IncrementalIgnore, report: &Report) {
-    if let (_, Some(error)) = rules.matched_with_errors("x", false) {
+    if let (_, Some(error)) = rules.matched_with_errors("x", true) {
         report.ignore_rule(error);
     }
 }

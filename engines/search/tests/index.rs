@@ -467,8 +467,8 @@ fn query(dice: &mut Dice, tree: &Tree) -> Vec<String> {
     for _ in 0..dice.below(4) {
         arguments.push(dice.pick(FLAGS).to_owned());
     }
-    // Where lines do not end with line feeds they cannot be told apart.
-    if dice.one_in(2) || arguments.iter().any(|a| a == "--null-data") {
+    // Where lines do not end with line feeds they cannot be told apart, and what stands between files depends on their order.
+    if dice.one_in(2) || arguments.iter().any(|a| a == "--null-data" || a == "--heading") {
         arguments.push("--sort=path".to_owned());
     }
     arguments.push("-e".to_owned());
@@ -564,6 +564,10 @@ fn what_is_searched_is_less_than_everything() {
         bench.debug(&arguments)
     );
     bench.compare(&arguments, "two");
+    // Nothing is left of such a search, and it says nothing.
+    bench.compare(&["--max-filesize=20K".to_owned(), "dragons".to_owned()], "none");
+    bench.compare(&["-tcsv".to_owned(), "unicorn".to_owned()], "no file of that type");
+    bench.compare(&["-g*.none".to_owned(), "unicorn".to_owned()], "no file of that name");
     for bypass in [
         "-v",
         "--no-index",

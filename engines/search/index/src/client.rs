@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -142,4 +142,45 @@ pub(crate) fn call(place: &Place, question: Question, patience: Duration) -> Opt
 pub fn renew(place: &Place) {
     // Without a watcher the next build finds out for itself.
     let _ = send(place, Question::Renew, 0, PATIENCE);
+}
+
+/// What the watcher of a place says of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Watching {
+    /// Its process.
+    pub pid: u32,
+    /// Directories it watches.
+    pub directories: u64,
+    /// Files that are searched because they changed.
+    pub changed: u64,
+    /// Why it cannot say what has changed, if so.
+    pub behind: Option<String>,
+    /// What an audit found to be wrong with the index, before it was made anew.
+    pub alarm: Option<String>,
+}
+
+/// Asks the watcher of a place how it is; none when there is none.
+#[must_use]
+pub fn watching(place: &Place) -> Option<Watching> {
+    let reply = call(place, Question::Changes, Duration::from_secs(2))?;
+    Some(Watching {
+        pid: reply.pid,
+        directories: reply.watched,
+        changed: reply.changes.dirty.len() as u64,
+        behind: reply.behind,
+        alarm: reply.alarm,
+    })
+}
+
+/// Ends the watcher of a place, if there is one, and waits until it is gone.
+pub fn end_watch(place: &Place) {
+    let patience = Duration::from_secs(10);
+    if call(place, Question::End, patience).is_none() {
+        return;
+    }
+    let until = Instant::now() + patience;
+    let Ok((path, _open)) = socket(&place.dir) else { return };
+    while path.exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -28,9 +28,9 @@ mod tree;
 mod watch;
 
 pub use audit::{Audit, audit};
-pub use client::renew;
+pub use client::{Watching, end_watch, renew, watching};
 pub use error::Error;
 pub use plan::{Query, Syntax, of_hir, plan};
 pub use query::{Answer, Ask, Scope};
 pub use store::{Home, Index, Place, Summary, update};
-pub use watch::{Manners, Watching, detach, end_watch, watch, watching};
+pub use watch::{Manners, detach, watch};

@@ -15,7 +15,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -626,45 +625,4 @@ fn in_background<T: Send + 'static>(work: impl FnOnce() -> Option<T> + Send + 's
 pub fn detach() {
     // It leads a session already when this fails.
     let _ = rustix::process::setsid();
-}
-
-/// What the watcher of a place says of itself.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Watching {
-    /// Its process.
-    pub pid: u32,
-    /// Directories it watches.
-    pub directories: u64,
-    /// Files that are searched because they changed.
-    pub changed: u64,
-    /// Why it cannot say what has changed, if so.
-    pub behind: Option<String>,
-    /// What an audit found to be wrong with the index, before it was made anew.
-    pub alarm: Option<String>,
-}
-
-/// Asks the watcher of a place how it is; none when there is none.
-#[must_use]
-pub fn watching(place: &Place) -> Option<Watching> {
-    let reply = crate::client::call(place, Question::Changes, Duration::from_secs(2))?;
-    Some(Watching {
-        pid: reply.pid,
-        directories: reply.watched,
-        changed: reply.changes.dirty.len() as u64,
-        behind: reply.behind,
-        alarm: reply.alarm,
-    })
-}
-
-/// Ends the watcher of a place, if there is one, and waits until it is gone.
-pub fn end_watch(place: &Place) {
-    let patience = Duration::from_secs(10);
-    if crate::client::call(place, Question::End, patience).is_none() {
-        return;
-    }
-    let until = Instant::now() + patience;
-    let Ok((path, _open)) = socket(&place.dir) else { return };
-    while Path::exists(&path) && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
