@@ -45,19 +45,18 @@ pub(crate) fn command_line(arguments: Vec<OsString>, report: &Report) -> Result<
         let (text, code) = generate::special(special, report.name());
         return write_text(&text, code);
     }
-    match low.mode {
-        Mode::Generate(kind) => write_text(&generate::file(kind, report.name()), MATCHED),
-        _ => {
-            let plan = Plan::new(low)?;
-            Run {
-                narrowed: Narrowed::new(&plan, report),
-                plan,
-                report,
-                started: Instant::now(),
-            }
-            .all()
-        }
+    let plan = Plan::new(low)?;
+    // Not before the other arguments turned out to be right.
+    if let Mode::Generate(kind) = plan.low.mode {
+        return write_text(&generate::file(kind, report.name()), MATCHED);
     }
+    let run = Run {
+        narrowed: Narrowed::new(&plan, report),
+        plan,
+        report,
+        started: Instant::now(),
+    };
+    run.all()
 }
 
 fn write_text(text: &str, code: u8) -> Result<u8, Error> {
@@ -99,6 +98,8 @@ impl Run<'_> {
             Mode::Types => return self.types(),
             Mode::Search(_) if !plan.can_match() => false,
             Mode::Search(show) if plan.threads == 1 => self.one_by_one(show)?,
+            // The first file that matches ends the search, and nothing is said of those after it.
+            Mode::Search(show) if plan.low.sort.is_some() && plan.stops_at_match() => self.one_by_one(show)?,
             Mode::Search(show) if plan.low.sort.is_some() => self.in_order(show)?,
             Mode::Search(show) => self.as_found(show)?,
             _ if plan.threads == 1 || plan.low.sort.is_some() => self.list_one_by_one()?,
@@ -271,9 +272,9 @@ impl Run<'_> {
         });
         self.say_if_nothing(tally.searched.load(Relaxed));
         let stats = tally.stats.into_inner().unwrap_or_else(PoisonError::into_inner);
-        first.output().clear();
-        self.summarize(show, &stats, first.output());
         let sheet = sheet.into_inner().unwrap_or_else(PoisonError::into_inner);
+        first.output().clear();
+        self.summarize(show, &less_printed(&stats, sheet.left_out), first.output());
         let _ = sheet.end(first.output().as_slice());
         Ok(tally.matched.load(Relaxed))
     }
@@ -430,6 +431,19 @@ fn sorted(mut haystacks: Vec<Haystack>, sort: Sort) -> Vec<Haystack> {
     dated.into_iter().map(|(_, h)| h).collect()
 }
 
+/// The statistics, with so many bytes less printed.
+fn less_printed(stats: &Stats, bytes: u64) -> Stats {
+    let mut less = Stats::new();
+    less.add_elapsed(stats.elapsed());
+    less.add_searches(stats.searches());
+    less.add_searches_with_match(stats.searches_with_match());
+    less.add_bytes_searched(stats.bytes_searched());
+    less.add_bytes_printed(stats.bytes_printed().saturating_sub(bytes));
+    less.add_matched_lines(stats.matched_lines());
+    less.add_matches(stats.matches());
+    less
+}
+
 /// What one batch of haystacks printed: the end of each that printed anything.
 struct Results {
     bytes: Vec<u8>,
@@ -442,6 +456,8 @@ struct Sheet {
     separator: Option<Vec<u8>>,
     watched: bool,
     begun: bool,
+    /// The size of the separator that the first file printed for nothing.
+    left_out: u64,
 }
 
 impl Sheet {
@@ -456,6 +472,7 @@ impl Sheet {
             separator,
             watched: plan.is_watched(),
             begun: false,
+            left_out: 0,
         }
     }
 
@@ -464,7 +481,10 @@ impl Sheet {
         for &end in &results.ends {
             let mut bytes = &results.bytes[start..end];
             if let Some(separator) = self.separator.as_ref().filter(|_| !self.begun) {
-                bytes = bytes.strip_prefix(separator.as_slice()).unwrap_or(bytes);
+                if let Some(rest) = bytes.strip_prefix(separator.as_slice()) {
+                    self.left_out = separator.len() as u64;
+                    bytes = rest;
+                }
             }
             self.begun = true;
             self.out.write_all(bytes)?;
