@@ -153,7 +153,7 @@ fn what_is_printed_into_the_file_is_not_searched() {
     let size = fs::metadata(&path).unwrap().len();
     for (arguments, most) in [
         (&["-c", "line", "large"][..], size + 20),
-        (&["line", "large"], 2 * size),
+        (&["line", "large"], 2 * size + 40),
     ] {
         let end = fs::File::options().append(true).open(&path).unwrap();
         let status = command(&rg, dir.path(), arguments).stdout(end).status().unwrap();
