@@ -259,7 +259,9 @@ impl Run<'_> {
                         belt.finish(number, size, results, |results| {
                             let mut sheet = sheet.lock().unwrap_or_else(PoisonError::into_inner);
                             if let Err(error) = sheet.write(&results) {
-                                if error.kind() != ErrorKind::BrokenPipe {
+                                if error.kind() == ErrorKind::BrokenPipe {
+                                    sheet.left = true;
+                                } else {
                                     self.report.error(error);
                                 }
                                 belt.stop();
@@ -275,8 +277,10 @@ impl Run<'_> {
         let sheet = sheet.into_inner().unwrap_or_else(PoisonError::into_inner);
         first.output().clear();
         self.summarize(show, &less_printed(&stats, sheet.left_out), first.output());
+        // Of a file that nobody read to its end it is not said that it matched.
+        let matched = tally.matched.load(Relaxed) && (!sheet.left || sheet.passed);
         let _ = sheet.end(first.output().as_slice());
-        Ok(tally.matched.load(Relaxed))
+        Ok(matched)
     }
 
     /// Puts all haystacks on the belt: the first ones singly, so that results begin at once, then more and more together.
@@ -458,6 +462,10 @@ struct Sheet {
     begun: bool,
     /// The size of the separator that the first file printed for nothing.
     left_out: u64,
+    /// The reader has gone away.
+    left: bool,
+    /// Before that, something was passed on.
+    passed: bool,
 }
 
 impl Sheet {
@@ -473,6 +481,8 @@ impl Sheet {
             watched: plan.is_watched(),
             begun: false,
             left_out: 0,
+            left: false,
+            passed: false,
         }
     }
 
@@ -490,7 +500,11 @@ impl Sheet {
             self.out.write_all(bytes)?;
             start = end;
         }
-        if self.watched { self.out.flush() } else { Ok(()) }
+        if self.watched {
+            self.out.flush()?;
+        }
+        self.passed |= !results.ends.is_empty();
+        Ok(())
     }
 
     fn end(mut self, last: &[u8]) -> io::Result<()> {
