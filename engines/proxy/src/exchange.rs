@@ -22,6 +22,7 @@ use crate::{
     alarm::Alarm,
     cluster::{Link, UpConn},
     fault::Fault,
+    forward::After,
     side::{Broken, Encoder, Filled, H1, H2, PumpError, Pumped, Replay, Replayed, Sink, Source, Watch, poll_pump},
     translate,
 };
@@ -251,16 +252,17 @@ impl Down<'_> {
     }
 
     /// Ends an answer that has begun so that it does not look complete.
-    pub(crate) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) -> After {
         match self {
-            Down::H1(side) => {
-                if side.encoder == Encoder::Raw {
-                    side.conn.io.reset_on_close();
-                }
+            Down::H1(side) if side.encoder == Encoder::Raw => {
+                side.conn.io.reset_on_close();
+                After::Cut
             }
+            Down::H1(_) => After::Close,
             Down::H2(stream) => {
                 stream.body.reset(Reason::INTERNAL_ERROR);
                 stream.respond.send_reset(Reason::INTERNAL_ERROR);
+                After::Cut
             }
         }
     }

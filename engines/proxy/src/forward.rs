@@ -57,8 +57,10 @@ pub(crate) struct Desk {
 pub(crate) enum After {
     /// It serves the next request.
     Keep,
-    /// It is closed.
+    /// It is closed in good order.
     Close,
+    /// It is closed so that nothing looks complete.
+    Cut,
 }
 
 /// What is known of a request while it goes on.
@@ -97,24 +99,26 @@ pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, fra
         .is_some_and(|v| v.starts_with(b"application/grpc"));
     let is_head = desk.head.method() == b"HEAD";
     let version = desk.head.version;
+    let keep = match version {
+        Version::Http10 => desk.head.fields.lists(Known::Connection, b"keep-alive"),
+        _ => !desk.head.fields.lists(Known::Connection, b"close"),
+    };
     let result = route(cx, &stand, desk, down, framing, begun, &mut sum).await;
     let (after, fault) = match result {
         Ok(after) => (after, None),
         Err(fault) => {
             let after = if sum.started {
-                down.cut();
-                After::Close
+                down.cut()
             } else if matches!(fault, Fault::ClientGone) {
                 sum.status = fault.status();
-                down.cut();
-                After::Close
+                down.cut()
             } else {
                 sum.status = fault.status();
                 let kind = answer::Kind {
                     is_grpc,
                     is_head,
                     version,
-                    keep: !matches!(fault, Fault::BodyTooLarge | Fault::Body(_)),
+                    keep: keep && !matches!(fault, Fault::BodyTooLarge | Fault::Body(_)),
                 };
                 answer::fault(down, &fault, kind).await
             };

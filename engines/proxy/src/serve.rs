@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use qd_proxy_wire::{
     Detected, Framing, HeadError, Known, Scan, Version, body,
-    detect::detect,
+    detect::{detect, is_begun_http},
     hello::{self, HelloError},
     preamble::{self, PreambleError},
     rules,
@@ -207,6 +207,8 @@ async fn spoken(cx: ConnCx, stand: &Stand, mut conn: Conn) {
                 cx.shared.meter.detect_timeout(cx.worker);
                 match conn.rbuf.is_empty() {
                     true => return,
+                    // It is told that it is slow; its upstream has nothing to do with it.
+                    false if is_begun_http(&conn.rbuf) => break Detected::Http1,
                     false => break Detected::Opaque,
                 }
             }
@@ -430,9 +432,13 @@ pub(crate) async fn http1(cx: ConnCx, conn: Conn) {
         };
         cx.entry.received.store(side.conn.received, Ordering::Relaxed);
         cx.entry.sent.store(side.conn.sent, Ordering::Relaxed);
-        if after == After::Close {
-            linger(&mut side).await;
-            break;
+        match after {
+            After::Keep => {}
+            After::Close => {
+                linger(&mut side).await;
+                break;
+            }
+            After::Cut => break,
         }
         let now = cx.slot.stand.load();
         if !Arc::ptr_eq(&now, &stand) {

@@ -58,23 +58,45 @@ pub fn detect(bytes: &[u8]) -> Detected {
         Some(b' ') if method > 0 => {}
         Some(_) => return Detected::Opaque,
     }
+    let name = line.get(..method).unwrap_or_default();
     let rest = line.get(method + 1..).unwrap_or_default();
+    let end = memchr::memchr(b'\n', line);
+    if METHODS.contains(&name) {
+        // Whoever begins so speaks HTTP, well or badly, unless the line says otherwise: `GET key` is another's word.
+        return match end.and_then(|end| line.get(..end)) {
+            Some(whole) if memchr::memmem::find(whole, b"HTTP/").is_some() => Detected::Http1,
+            Some(_) => Detected::Opaque,
+            None if line.len() >= LINE || memchr::memmem::find(rest, b" HTTP/1.").is_some() => Detected::Http1,
+            None => Detected::More,
+        };
+    }
     let target = rest.iter().take_while(|b| **b > 0x20 && **b != 0x7f).count();
     match rest.get(target) {
         None if line.len() < LINE => Detected::More,
         Some(b' ') if target > 0 => {
             let version = rest.get(target + 1..).unwrap_or_default();
-            let sure = b"HTTP/1.";
+            let sure = b"HTTP/";
             match version.len() < sure.len() {
                 true if sure.starts_with(version) => Detected::More,
                 false if version.starts_with(sure) => Detected::Http1,
-                // A version that is not spoken, and is told so, as long as it is HTTP's.
-                false if version.starts_with(b"HTTP/") => Detected::Http1,
                 _ => Detected::Opaque,
             }
         }
         _ => Detected::Opaque,
     }
+}
+
+/// Methods of HTTP that no other protocol's client begins with, but in a line that shows it.
+const METHODS: [&[u8]; 9] = [
+    b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE", b"CONNECT",
+];
+
+/// Whether bytes that are not enough for an answer are a request of HTTP that was begun.
+pub fn is_begun_http(bytes: &[u8]) -> bool {
+    let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    METHODS
+        .iter()
+        .any(|m| line.strip_prefix(*m).is_some_and(|rest| rest.first() == Some(&b' ')))
 }
 
 #[cfg(test)]
@@ -107,6 +129,10 @@ mod tests {
         ] {
             assert_eq!(detect(opaque), Detected::Opaque, "{opaque:?}");
         }
+        assert_eq!(detect(b"GET  / HTTP/1.1\r\n"), Detected::Http1);
+        assert_eq!(detect(b"BREW / HTTP/1.1"), Detected::Http1);
+        assert_eq!(detect(&[b"GET /", &[b'a'; LINE][..]].concat()), Detected::Http1);
+        assert!(is_begun_http(b"GET /a") && !is_begun_http(b"GE"));
         assert_eq!(detect(b"\r"), Detected::More);
         assert_eq!(detect(b"\r\nGET / HTTP/1.1"), Detected::Http1);
     }

@@ -1,0 +1,23 @@
+//! What is easily skipped in a proxy, over raw sockets, as the server of a client and as the client of an upstream.
+//!
+//! The modules follow the twelve groups of cases: hop-by-hop headers, framing, bodies, trailers and streams, truncation, tunnels,
+//! time, limits, pools, headers, addresses, numbers. Both ends are played by the test, byte by byte where that matters; no
+//! test waits for a time to pass but for something to happen, and every wait gives up after a while.
+
+mod addresses;
+mod bodies;
+mod framing;
+mod h2_client;
+mod h2_server;
+mod harness;
+mod headers;
+mod hop;
+mod limits;
+mod pool;
+mod swap;
+mod tap;
+mod times;
+mod tls;
+mod trailers;
+mod truncation;
+mod tunnels;
