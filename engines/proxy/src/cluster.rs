@@ -313,7 +313,9 @@ impl Cluster {
     pub(crate) fn pick(&self, tried: &[u64]) -> Result<Arc<Endpoint>, Fault> {
         let fresh = |e: &Endpoint| e.is_open() && !tried.contains(&e.id);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        for allowed in [&fresh as &dyn Fn(&Endpoint) -> bool, &|e| e.is_open()] {
+        // A request that began under an older plan may find that all its endpoints are gone from the newer one.
+        let known = |e: &Endpoint| !e.is_draining();
+        for allowed in [&fresh as &dyn Fn(&Endpoint) -> bool, &|e| e.is_open(), &known] {
             if let [(only, weight)] = &self.endpoints[..] {
                 if *weight > 0 && allowed(only) {
                     return Ok(Arc::clone(only));
