@@ -112,6 +112,10 @@ pub(crate) async fn fault(down: &mut Down<'_>, fault: &Fault, kind: Kind) -> Aft
     let mut head = ResponseHead::new(fault.status());
     head.fields.push(b"content-type", b"text/plain; charset=utf-8");
     head.fields.push(CAUSE, fault.word().as_bytes());
+    if let Fault::RateLimited(_, wait) = fault {
+        let seconds = wait.as_secs_f64().ceil().max(1.0);
+        head.fields.push(b"retry-after", format!("{seconds:.0}").as_bytes());
+    }
     // Where the upstream is is nobody's business but the operator's, who has the records.
     let body = match fault {
         Fault::Head(_) | Fault::Body(_) | Fault::Request(_) | Fault::Translate(_) => format!("{text}\n"),

@@ -1,8 +1,9 @@
 //! One attempt of a request at one endpoint.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use qd_proxy_wire::{Framing, Known, ResponseHead, Scan, Version, rules};
+use qd_proxy_policy::{GrpcCode, class};
+use qd_proxy_wire::{Fields, Framing, Known, ResponseHead, Scan, Version, rules};
 use tokio::time::Instant;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     fault::Fault,
     forward::{After, Asked, ConnCx, Desk, Sum, acquire},
     plan::UpstreamProtocol,
+    retries::Going,
     router::Way,
     shared::Stand,
     side::{Encoder, Pumped, Watch},
@@ -49,7 +51,13 @@ impl Once<'_> {
         }
     }
 
-    pub(crate) async fn run(&self, desk: &mut Desk, down: &mut Down<'_>, sum: &mut Sum) -> Result<End, Fault> {
+    pub(crate) async fn run(
+        &self,
+        desk: &mut Desk,
+        down: &mut Down<'_>,
+        sum: &mut Sum,
+        going: &mut Going<'_>,
+    ) -> Result<End, Fault> {
         let Desk {
             head,
             answer,
@@ -114,7 +122,21 @@ impl Once<'_> {
         sum.first_byte = sum.capture_time();
         let hop = rules::strip_response(&mut answer.fields);
         let stays = keeps(answer, hop);
-        if self.may_repeat && self.wants_repeat(answer, framing) && replay.is_possible() {
+        if matches!(answer.status, 429 | 503) {
+            let wait = answer.fields.first(Known::RetryAfter).and_then(seconds);
+            going.sent.refused(wait);
+        }
+        let is_grpc = answer.fields.first(Known::ContentType).is_some_and(class::is_grpc);
+        if !is_grpc {
+            going.answered(answer.status, None);
+        }
+        if answer.status >= 500 {
+            self.endpoint.failed();
+        }
+        if self.may_repeat && self.wants_repeat(answer, framing) && replay.is_possible() && self.has_budget() {
+            if is_grpc {
+                going.answered(answer.status, grpc_status(answer.fields.first(Known::GrpcStatus)));
+            }
             sum.status = answer.status;
             up.cancel();
             return Ok(End::Again);
@@ -141,12 +163,19 @@ impl Once<'_> {
             capture.response(answer);
         }
         down.send_head(answer, out)?;
+        let in_headers = grpc_status(answer.fields.first(Known::GrpcStatus));
+        let status = answer.status;
         let (request_watch, response_watch) = match sum.capture.as_deref_mut() {
             Some(capture) => (
                 Some(&mut capture.request as &mut dyn Watch),
                 Some(&mut capture.response as &mut dyn Watch),
             ),
             None => (None, None),
+        };
+        let mut listening = Listening {
+            going,
+            grpc: in_headers,
+            next: response_watch,
         };
         let mut exchange = Exchange {
             down,
@@ -157,7 +186,7 @@ impl Once<'_> {
             times,
             watches: Watches {
                 request: request_watch,
-                response: response_watch,
+                response: Some(&mut listening),
             },
             body_most: self.stand.plan.bounds.body,
             request: exchange_request.0,
@@ -188,6 +217,10 @@ impl Once<'_> {
         let failed = exchange.write_failed.is_some();
         sum.request_bytes = exchange.request.bytes;
         sum.response_bytes = exchange.response.bytes;
+        if is_grpc && result.is_ok() {
+            let code = listening.grpc.unwrap_or_else(|| GrpcCode::of_http(status).0);
+            listening.going.answered(status, Some(code));
+        }
         if let Err(fault) = result {
             up.cancel();
             return Err(fault);
@@ -218,15 +251,53 @@ impl Once<'_> {
         Ok(End::Done(after))
     }
 
+    fn has_budget(&self) -> bool {
+        let now = self.cx.shared.clock.now().mono;
+        self.way.budget.lock().withdraw(now)
+    }
+
     fn wants_repeat(&self, answer: &ResponseHead, framing: Framing) -> bool {
         let retry = &self.way.route.retry;
         if retry.statuses.contains(&answer.status) {
             return true;
         }
         let grpc = answer.fields.first(Known::GrpcStatus);
-        framing == Framing::None
-            && grpc
-                .and_then(|s| std::str::from_utf8(s).ok()?.parse::<u16>().ok())
-                .is_some_and(|s| retry.grpc.contains(&s))
+        framing == Framing::None && grpc_status(grpc).is_some_and(|s| retry.grpc.contains(&s))
     }
+}
+
+/// Hears an answer's body: the first of it, and the status of gRPC in the end.
+struct Listening<'a, 'g> {
+    going: &'a mut Going<'g>,
+    grpc: Option<u16>,
+    next: Option<&'a mut dyn Watch>,
+}
+
+impl Watch for Listening<'_, '_> {
+    fn data(&mut self, data: &[u8]) {
+        self.going.sent.settle();
+        if let Some(next) = &mut self.next {
+            next.data(data);
+        }
+    }
+
+    fn trailers(&mut self, trailers: Option<&Fields>) {
+        self.going.sent.settle();
+        if let Some(status) = trailers.and_then(|t| grpc_status(t.first(Known::GrpcStatus))) {
+            self.grpc = Some(status);
+        }
+        if let Some(next) = &mut self.next {
+            next.trailers(trailers);
+        }
+    }
+}
+
+fn grpc_status(value: Option<&[u8]>) -> Option<u16> {
+    GrpcCode::parse(value?).map(|code| code.0)
+}
+
+/// `Retry-After` in seconds; dates are not read.
+fn seconds(value: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.parse::<u32>().ok().map(|s| Duration::from_secs(u64::from(s)))
 }

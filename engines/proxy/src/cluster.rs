@@ -16,10 +16,14 @@ use std::{
 use bytes::Bytes;
 use h2::client::SendRequest;
 use parking_lot::Mutex;
+use qd_core::{Clock, Mono};
+use qd_proxy_policy::{
+    Balancer, Breaker, BreakerConfig, Candidate, Dice, Dispatch, EwmaConfig, Load, Permit, Queue, QueueConfig,
+    breaker::Verdict,
+};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    fault::Fault,
     plan::{self, Address},
     side::H1,
     tls::{Connector, TlsError},
@@ -86,7 +90,8 @@ pub(crate) struct Endpoint {
     /// The address as text.
     pub(crate) name: Arc<str>,
     pub(crate) conns: AtomicUsize,
-    pub(crate) pending: AtomicUsize,
+    pub(crate) load: Arc<Load>,
+    pub(crate) breaker: Mutex<Breaker>,
     pub(crate) freed: Notify,
     pub(crate) tally: Tally,
     removed: AtomicBool,
@@ -99,13 +104,14 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(id: u64, address: Address, workers: usize) -> Endpoint {
+    pub(crate) fn new(id: u64, address: Address, workers: usize, breaker: BreakerConfig, now: Mono) -> Endpoint {
         Endpoint {
             id,
             name: Arc::from(address.to_string()),
             address,
             conns: AtomicUsize::new(0),
-            pending: AtomicUsize::new(0),
+            load: Arc::new(Load::new(EwmaConfig::default(), now)),
+            breaker: Mutex::new(Breaker::new(breaker)),
             freed: Notify::new(),
             tally: Tally::default(),
             removed: AtomicBool::new(false),
@@ -114,6 +120,11 @@ impl Endpoint {
             dialling: (0..workers).map(|_| tokio::sync::Mutex::default()).collect(),
             resolved: Mutex::default(),
         }
+    }
+
+    /// It failed a request.
+    pub(crate) fn failed(&self) {
+        self.tally.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether new requests may go there.
@@ -242,21 +253,87 @@ impl Endpoint {
     }
 }
 
-/// A request on its way to an endpoint.
-#[derive(Debug)]
-pub(crate) struct Pending(pub(crate) Arc<Endpoint>);
+/// An endpoint as a member of a cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) weight: u32,
+}
 
-impl Pending {
-    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Pending {
-        endpoint.pending.fetch_add(1, Ordering::Relaxed);
-        endpoint.tally.requests.fetch_add(1, Ordering::Relaxed);
-        Pending(endpoint)
+impl Candidate for Member {
+    fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+    fn is_ready(&self, now: Mono) -> bool {
+        self.endpoint.is_open() && self.endpoint.breaker.lock().is_ready(now)
+    }
+    fn cost(&self, now: Mono) -> f64 {
+        self.endpoint.load.cost(now)
+    }
+    fn pending(&self) -> u32 {
+        self.endpoint.load.pending()
+    }
+    fn weight(&self) -> u32 {
+        self.weight
     }
 }
 
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+/// A member that is not ready if it was tried already.
+struct Untried<'a>(&'a Member, &'a [u64]);
+
+impl Candidate for Untried<'_> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn is_ready(&self, now: Mono) -> bool {
+        !self.1.contains(&self.0.endpoint.id) && self.0.is_ready(now)
+    }
+    fn cost(&self, now: Mono) -> f64 {
+        self.0.cost(now)
+    }
+    fn pending(&self) -> u32 {
+        self.0.pending()
+    }
+    fn weight(&self) -> u32 {
+        self.0.weight
+    }
+}
+
+/// A request on its way to an endpoint. Dropped without a verdict, it says nothing about the endpoint but the time it took.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) endpoint: Arc<Endpoint>,
+    permit: Option<Permit>,
+    dispatch: Option<Dispatch>,
+}
+
+impl Sent {
+    /// The first of the answer's body is here, or there is none.
+    pub(crate) fn settle(&mut self) {
+        if let Some(dispatch) = self.dispatch.take() {
+            dispatch.settle();
+        }
+    }
+
+    /// The endpoint asks to be left alone for a while.
+    pub(crate) fn refused(&mut self, wait: Option<Duration>) {
+        if let Some(dispatch) = self.dispatch.take() {
+            dispatch.refused(wait);
+        }
+    }
+
+    /// How the endpoint did.
+    pub(crate) fn verdict(&mut self, verdict: Verdict, now: Mono, dice: &mut Dice) {
+        if let Some(permit) = self.permit.take() {
+            self.endpoint.breaker.lock().record(permit, verdict, now, dice);
+        }
+    }
+
+    /// Gives the permit back, if there was no verdict.
+    pub(crate) fn abandon(&mut self, now: Mono) {
+        if let Some(permit) = self.permit.take() {
+            self.endpoint.breaker.lock().abandon(permit, now);
+        }
     }
 }
 
@@ -265,9 +342,10 @@ impl Drop for Pending {
 pub(crate) struct Cluster {
     pub(crate) plan: plan::Cluster,
     pub(crate) name: Arc<str>,
-    pub(crate) endpoints: Vec<(Arc<Endpoint>, u32)>,
+    pub(crate) members: Vec<Member>,
     pub(crate) tls: Option<Arc<Connector>>,
-    turn: AtomicUsize,
+    pub(crate) queue: Mutex<Queue>,
+    balancer: Balancer,
 }
 
 impl Cluster {
@@ -277,23 +355,31 @@ impl Cluster {
         old: Option<&Cluster>,
         workers: usize,
         ids: &AtomicU64,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Cluster, TlsError> {
         let same_wire = old.is_some_and(|o| {
-            o.plan.tls == plan.tls && o.plan.protocol == plan.protocol && o.plan.preamble == plan.preamble
+            o.plan.tls == plan.tls
+                && o.plan.protocol == plan.protocol
+                && o.plan.preamble == plan.preamble
+                && o.plan.breaker == plan.breaker
         });
         let known: HashMap<&Address, &Arc<Endpoint>> = match old {
-            Some(old) if same_wire => old.endpoints.iter().map(|(e, _)| (&e.address, e)).collect(),
+            Some(old) if same_wire => old.members.iter().map(|m| (&m.endpoint.address, &m.endpoint)).collect(),
             _ => HashMap::new(),
         };
-        let endpoints = plan.endpoints.iter().map(|(address, weight)| {
+        let members = plan.endpoints.iter().map(|(address, weight)| {
             let endpoint = match known.get(address) {
                 Some(endpoint) => Arc::clone(endpoint),
                 None => {
                     let id = ids.fetch_add(1, Ordering::Relaxed);
-                    Arc::new(Endpoint::new(id, address.clone(), workers))
+                    let now = clock.now().mono;
+                    Arc::new(Endpoint::new(id, address.clone(), workers, plan.breaker, now))
                 }
             };
-            (endpoint, *weight)
+            Member {
+                endpoint,
+                weight: *weight,
+            }
         });
         let tls = match (&plan.tls, old.and_then(|o| o.tls.clone()).filter(|_| same_wire)) {
             (None, _) => None,
@@ -303,44 +389,69 @@ impl Cluster {
         Ok(Cluster {
             plan: plan.clone(),
             name: Arc::from(plan.name.as_str()),
-            endpoints: endpoints.collect(),
+            members: members.collect(),
             tls,
-            turn: AtomicUsize::new(0),
+            queue: Mutex::new(Queue::new(QueueConfig {
+                failfast: plan.failfast,
+                ..QueueConfig::default()
+            })),
+            balancer: Balancer::new(plan.strategy),
         })
     }
 
-    /// Chooses an endpoint for a request; one of `tried` only if there is no other.
-    pub(crate) fn pick(&self, tried: &[u64]) -> Result<Arc<Endpoint>, Fault> {
-        let fresh = |e: &Endpoint| e.is_open() && !tried.contains(&e.id);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        // A request that began under an older plan may find that all its endpoints are gone from the newer one.
-        let known = |e: &Endpoint| !e.is_draining();
-        for allowed in [&fresh as &dyn Fn(&Endpoint) -> bool, &|e| e.is_open(), &known] {
-            if let [(only, weight)] = &self.endpoints[..] {
-                if *weight > 0 && allowed(only) {
-                    return Ok(Arc::clone(only));
+    /// Chooses an endpoint that is ready; one of `tried` only if no other is.
+    pub(crate) fn pick(
+        &self,
+        tried: &[u64],
+        key: Option<u32>,
+        clock: &Arc<dyn Clock>,
+        dice: &mut Dice,
+    ) -> Option<Sent> {
+        let now = clock.now().mono;
+        for _ in 0..3 {
+            let fresh = match tried {
+                [] => self.balancer.pick(&self.members, key, now, dice),
+                _ => {
+                    let others: Vec<Untried<'_>> = self.members.iter().map(|m| Untried(m, tried)).collect();
+                    let found = self.balancer.pick(&others, key, now, dice);
+                    found.or_else(|| self.balancer.pick(&self.members, key, now, dice))
                 }
-                continue;
-            }
-            let total: usize = self.open(allowed).map(|(_, w)| w as usize).sum();
-            if total == 0 {
-                continue;
-            }
-            let mut left = turn % total;
-            for (endpoint, weight) in self.open(allowed) {
-                match left.checked_sub(weight as usize) {
-                    Some(rest) => left = rest,
-                    None => return Ok(Arc::clone(endpoint)),
-                }
+            };
+            let member = self.members.get(fresh?)?;
+            // Another worker may have taken the probe meanwhile.
+            if let Some(permit) = member.endpoint.breaker.lock().admit(now) {
+                return Some(self.send(member, Some(permit), clock));
             }
         }
-        Err(Fault::NoEndpoint(Arc::clone(&self.name)))
+        None
     }
 
-    fn open<'a>(&'a self, allowed: &'a dyn Fn(&Endpoint) -> bool) -> impl Iterator<Item = (&'a Arc<Endpoint>, u32)> {
-        self.endpoints
+    fn send(&self, member: &Member, permit: Option<Permit>, clock: &Arc<dyn Clock>) -> Sent {
+        let endpoint = Arc::clone(&member.endpoint);
+        endpoint.tally.requests.fetch_add(1, Ordering::Relaxed);
+        Sent {
+            dispatch: Some(endpoint.load.dispatch(clock)),
+            permit,
+            endpoint,
+        }
+    }
+
+    /// An endpoint for a request that began under a plan whose endpoints are all gone from the newer one.
+    pub(crate) fn pick_gone(&self, clock: &Arc<dyn Clock>, dice: &mut Dice) -> Option<Sent> {
+        let gone = !self.members.is_empty() && self.members.iter().all(|m| !m.endpoint.is_open());
+        let left: Vec<&Member> = self
+            .members
             .iter()
-            .filter(move |(e, _)| allowed(e))
-            .map(|(e, w)| (e, *w))
+            .filter(|m| !m.endpoint.is_draining() && m.weight > 0)
+            .collect();
+        match gone && !left.is_empty() {
+            true => left.get(dice.below(left.len())).map(|m| self.send(m, None, clock)),
+            false => None,
+        }
+    }
+
+    /// Whether any endpoint could ever be ready.
+    pub(crate) fn has_endpoint(&self) -> bool {
+        self.members.iter().any(|m| m.weight > 0 && m.endpoint.is_open())
     }
 }

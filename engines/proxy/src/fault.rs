@@ -1,6 +1,6 @@
 //! Everything that can keep a request from an answer of its upstream, and what the client is told then.
 //!
-//! Each [`Fault`] has a word, which goes into the header `x-qd-cause`, into metrics and records; a status of HTTP; and a
+//! Each [`Fault`] has a word, which goes into linkerd's header `l5d-proxy-error`, into metrics and records; a status of HTTP; and a
 //! status of gRPC for clients that speak it.
 
 use std::{io, sync::Arc};
@@ -10,7 +10,7 @@ use qd_proxy_wire::{BodyError, HeadError};
 use crate::{side::Broken, tls::TlsError, translate::Untranslatable};
 
 /// The header that names the cause of an answer made here.
-pub(crate) const CAUSE: &[u8] = b"x-qd-cause";
+pub(crate) const CAUSE: &[u8] = qd_proxy_policy::cause::CAUSE_HEADER.as_bytes();
 
 /// Why there is no answer of an upstream.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -65,6 +65,16 @@ pub(crate) enum Fault {
     AttemptTimeout,
     #[error("nothing moved for too long")]
     Idle,
+    #[error("more requests come than the proxy takes")]
+    Overloaded,
+    #[error("no endpoint of `{0}` has been ready for some time")]
+    FailFast(Arc<str>),
+    #[error("too many requests for {0}")]
+    RateLimited(&'static str, std::time::Duration),
+    #[error("a fault was injected on purpose")]
+    Injected(u16),
+    #[error("a fault was injected on purpose: the connection is reset")]
+    InjectedReset,
     #[error("the request has come round")]
     Loop,
 }
@@ -76,6 +86,15 @@ impl From<TlsError> for Fault {
 }
 
 impl Fault {
+    /// A limit that refused the request.
+    pub(crate) fn limited(refused: &qd_proxy_policy::limit::Refused) -> Fault {
+        let whose = match refused.by {
+            qd_proxy_policy::limit::Scope::Route => "the route",
+            qd_proxy_policy::limit::Scope::Client => "this client",
+        };
+        Fault::RateLimited(whose, refused.retry_after)
+    }
+
     /// One word for it.
     pub(crate) fn word(&self) -> &'static str {
         match self {
@@ -101,6 +120,10 @@ impl Fault {
             Fault::Timeout => "timeout",
             Fault::AttemptTimeout => "upstream-timeout",
             Fault::Idle => "idle-timeout",
+            Fault::Overloaded => "overloaded",
+            Fault::FailFast(_) => "failfast",
+            Fault::RateLimited(..) => "rate-limited",
+            Fault::Injected(_) | Fault::InjectedReset => "injected",
             Fault::Loop => "loop",
         }
     }
@@ -116,7 +139,9 @@ impl Fault {
             Fault::SlowClient => 408,
             Fault::NoRoute => 404,
             Fault::Refused(_) => 403,
-            Fault::Shed => 503,
+            Fault::Shed | Fault::Overloaded | Fault::FailFast(_) => 503,
+            Fault::RateLimited(..) => 429,
+            Fault::Injected(status) => *status,
             Fault::Timeout | Fault::AttemptTimeout | Fault::Idle | Fault::ConnectTimeout(_) => 504,
             Fault::Loop => 508,
             _ => 502,
@@ -128,7 +153,8 @@ impl Fault {
         match self {
             Fault::ClientGone => 1,
             Fault::Head(_) | Fault::Body(_) | Fault::Request(_) | Fault::Translate(_) => 13,
-            Fault::BodyTooLarge => 8,
+            Fault::BodyTooLarge | Fault::RateLimited(..) => 8,
+            Fault::Injected(status) => qd_proxy_policy::GrpcCode::of_http(*status).0,
             Fault::Timeout | Fault::AttemptTimeout | Fault::Idle | Fault::ConnectTimeout(_) | Fault::SlowClient => 4,
             Fault::NoRoute => 12,
             Fault::Refused(_) => 7,

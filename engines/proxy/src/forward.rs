@@ -3,27 +3,26 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use qd_proxy_wire::{
     Authority, Framing, Known, RequestHead, ResponseHead, Version, fields,
     rules::{self, Hop, Trust},
 };
-use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     alarm::Alarm,
     answer,
-    attempt::{End, Once},
-    cluster::{Cluster, Endpoint, Link, Pending, UpConn},
+    cluster::{Cluster, Endpoint, Link, UpConn},
     connect::{Connected, Want, connect},
     conns::ConnEntry,
-    exchange::{Down, Times},
+    exchange::Down,
     fault::Fault,
+    inject,
     meter::Measured,
     plan::{Action, Forward, Route},
+    retries::attempts,
     router::{self, Way},
     shared::{Shared, Slot, Stand},
     side::Replay,
@@ -112,6 +111,12 @@ pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, fra
             } else if matches!(fault, Fault::ClientGone) {
                 sum.status = fault.status();
                 down.cut()
+            } else if matches!(fault, Fault::InjectedReset) {
+                if let Down::H1(side) = down {
+                    side.conn.io.reset_on_close();
+                }
+                down.cut();
+                After::Cut
             } else {
                 sum.status = fault.status();
                 let kind = answer::Kind {
@@ -245,16 +250,20 @@ async fn route(
         let cluster = cx.shared.host(&authority.host, authority.port.unwrap_or(80));
         let cluster = cluster.ok_or_else(|| Fault::NoEndpoint(Arc::from(authority.to_string())))?;
         rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
-        let way = Way {
-            route: Route::to(""),
-            clusters: vec![(cluster, 1)],
-        };
+        let way = Way::to(&Route::to(""), vec![(cluster, 1)], &cx.shared.clock);
         return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
     }
     let (way, found) = router::find(&stand.ways, head).ok_or(Fault::NoRoute)?;
     sum.route = Some(Arc::clone(&way.route.name));
     let way = Arc::clone(way);
     let client = cx.peer.map(|p| p.ip());
+    if let Some(limiter) = &way.limiter {
+        let taken = limiter.lock().take(&client, cx.shared.clock.now().mono);
+        taken.map_err(|refused| Fault::limited(&refused))?;
+    }
+    if cx.shared.any_fault.load(Ordering::Acquire) {
+        inject::perhaps(&cx.shared, cx.worker, &way.route.name, head, client).await?;
+    }
     match &way.route.action {
         Action::Forward(_) => {}
         Action::Redirect { .. } => {
@@ -288,94 +297,6 @@ fn trust(stand: &Stand, client: Option<IpAddr>) -> Trust {
     match client {
         Some(ip) if stand.plan.trusted.iter().any(|n| n.contains(ip)) => Trust::Proxy,
         _ => Trust::Stranger,
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
-async fn attempts(
-    cx: &ConnCx,
-    stand: &Stand,
-    way: &Way,
-    desk: &mut Desk,
-    down: &mut Down<'_>,
-    framing: Framing,
-    begun: Instant,
-    asked: &Asked,
-    sum: &mut Sum,
-) -> Result<After, Fault> {
-    let number =
-        cx.shared.numbers.load(Ordering::Relaxed) + u64::from(sum.attempts) + cx.entry.requests.load(Ordering::Relaxed);
-    let cluster = way
-        .cluster(number)
-        .ok_or_else(|| Fault::NoEndpoint(Arc::clone(&way.route.name)))?;
-    sum.cluster = Some(Arc::clone(&cluster.name));
-    desk.replay.clear();
-    let retry = &way.route.retry;
-    let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
-    let mut left = retry.attempts;
-    let mut stale = 1;
-    let mut pause = retry.backoff;
-    let total = way.route.timeout.map(|t| begun + t);
-    loop {
-        let endpoint = cluster.pick(&tried)?;
-        sum.attempts += 1;
-        sum.endpoint = Some(Arc::clone(&endpoint.name));
-        let pending = Pending::new(Arc::clone(&endpoint));
-        let once = Once {
-            cx,
-            stand,
-            way,
-            cluster,
-            endpoint: &endpoint,
-            framing,
-            asked,
-            times: Times {
-                total,
-                attempt: way.route.attempt_timeout.map(|t| Instant::now() + t),
-                idle: stand.plan.bounds.idle_timeout,
-                now: begun,
-            },
-            may_repeat: left > 0,
-        };
-        let result = once.run(desk, down, sum).await;
-        drop(pending);
-        let fault = match result {
-            Ok(End::Done(after)) => return Ok(after),
-            Ok(End::Again) => None,
-            Err(fault) => Some(fault),
-        };
-        if let Some(fault) = fault {
-            endpoint
-                .tally
-                .failures
-                .fetch_add(u64::from(fault.is_upstream()), Ordering::Relaxed);
-            if sum.started || !desk.replay.is_possible() || !fault.is_upstream() {
-                return Err(fault);
-            }
-            // A connection that was kept may have been closed by the other end at the very moment; nothing was read then.
-            let was_stale = sum.reused
-                && matches!(fault, Fault::Closed | Fault::Io(_) | Fault::RefusedStream)
-                && desk.head.is_idempotent();
-            let never_sent = matches!(fault, Fault::RefusedStream);
-            if (was_stale || never_sent) && stale > 0 {
-                stale -= 1;
-                desk.replay.rewind();
-                continue;
-            }
-            if left == 0 || !(fault.is_before_request() || desk.head.is_idempotent()) {
-                return Err(fault);
-            }
-        }
-        left -= 1;
-        tried.push(endpoint.id);
-        desk.replay.rewind();
-        if !pause.is_zero() {
-            tokio::time::sleep(pause.min(Duration::from_secs(10))).await;
-            pause *= 2;
-        }
-        if total.is_some_and(|t| t <= Instant::now()) {
-            return Err(Fault::Timeout);
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use qd_proxy_policy::{BreakerConfig, BudgetConfig, RateLimit, Strategy};
 use qd_proxy_wire::{Authority, Limits};
 
 use crate::tls::{ClientTls, ServerTls};
@@ -284,6 +285,20 @@ pub struct Retry {
     pub backoff: Duration,
     /// Bytes of a body that are kept to be sent again.
     pub body: usize,
+    /// Whether requests that may have had an effect are sent again too.
+    pub methods: Methods,
+    /// How many of all requests may be further attempts.
+    pub budget: BudgetConfig,
+}
+
+/// Which requests may be sent again although they may have had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Methods {
+    /// Those whose effect is the same however often they come.
+    #[default]
+    Idempotent,
+    /// All.
+    All,
 }
 
 impl Default for Retry {
@@ -294,6 +309,8 @@ impl Default for Retry {
             grpc: Vec::new(),
             backoff: Duration::ZERO,
             body: 64 * 1024,
+            methods: Methods::Idempotent,
+            budget: BudgetConfig::default(),
         }
     }
 }
@@ -323,6 +340,10 @@ pub struct Route {
     pub attempt_timeout: Option<Duration>,
     /// Further attempts.
     pub retry: Retry,
+    /// Requests that it takes.
+    pub rate: Option<RateLimit>,
+    /// Requests that it takes of one client address.
+    pub client_rate: Option<RateLimit>,
 }
 
 impl Route {
@@ -340,6 +361,8 @@ impl Route {
             timeout: None,
             attempt_timeout: None,
             retry: Retry::default(),
+            rate: None,
+            client_rate: None,
         }
     }
 }
@@ -410,6 +433,12 @@ pub struct Cluster {
     pub idle_timeout: Duration,
     /// How long a request waits for an endpoint with room before it is refused.
     pub failfast: Duration,
+    /// How an endpoint is chosen.
+    pub strategy: Strategy,
+    /// What a consistent hash goes by; the client's address if it is no header.
+    pub hash_header: Option<Vec<u8>>,
+    /// When an endpoint is left alone for a while.
+    pub breaker: BreakerConfig,
     /// Whether a PROXY header (version 2) is sent first. Such connections are not shared by clients.
     pub preamble: bool,
 }
@@ -427,6 +456,9 @@ impl Cluster {
             idle: 256,
             idle_timeout: Duration::from_secs(30),
             failfast: Duration::from_secs(3),
+            strategy: Strategy::P2c,
+            hash_header: None,
+            breaker: BreakerConfig::default(),
             preamble: false,
         }
     }

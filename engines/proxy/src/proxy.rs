@@ -13,11 +13,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use qd_core::Clock;
+use qd_proxy_policy::{BreakerState, FaultAction, fault::FaultError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Member},
     conns::ConnView,
     listener::{self, BindError, Bound},
     meter::Totals,
@@ -128,8 +130,18 @@ pub struct EndpointView {
     pub address: Arc<str>,
     /// Its weight.
     pub weight: u32,
-    /// Requests on their way.
-    pub pending: usize,
+    /// Requests that wait for the first of their answers.
+    pub pending: u32,
+    /// The averaged latency by now, in milliseconds.
+    pub latency_ms: f64,
+    /// What one more request costs, in nanoseconds times requests.
+    pub cost: f64,
+    /// `closed`, `open` or `probing`.
+    pub breaker: &'static str,
+    /// Seconds until the probe may go, of an open breaker.
+    pub next_probe: Option<f64>,
+    /// Failures in a row.
+    pub streak: u32,
     /// Connections, and those of them that are kept unused.
     pub connections: usize,
     /// Connections kept unused.
@@ -159,6 +171,27 @@ pub struct Snapshot {
     pub connections: Vec<ConnView>,
     /// How many connections there are.
     pub connection_count: usize,
+    /// Faults that are injected.
+    pub faults: Vec<FaultView>,
+}
+
+/// A fault as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct FaultView {
+    /// Its number.
+    pub id: u64,
+    /// What happens.
+    pub action: String,
+    /// To how many of a hundred requests.
+    pub percent: f64,
+    /// On which route.
+    pub route: Option<Arc<str>>,
+    /// Seconds until it ends.
+    pub expires: f64,
+    /// Requests that it was for.
+    pub matched: u64,
+    /// Requests that met it.
+    pub injected: u64,
 }
 
 /// Connections that a snapshot lists.
@@ -270,7 +303,7 @@ impl Proxy {
             let cluster = match old {
                 Some(same) if same.plan == *plan => Arc::clone(same),
                 old => {
-                    let cluster = Cluster::new(plan, old.map(|c| &**c), shared.workers, &shared.ids);
+                    let cluster = Cluster::new(plan, old.map(|c| &**c), shared.workers, &shared.ids, &shared.clock);
                     Arc::new(cluster.map_err(|source| PlanError::Tls {
                         place: format!("cluster `{}`", plan.name),
                         source,
@@ -294,7 +327,7 @@ impl Proxy {
                 });
             }
             let before = slots.get(&listener.name).map(|s| s.stand.load_full());
-            stands.push(stand(listener, &clusters, before.as_deref())?);
+            stands.push(stand(listener, &clusters, before.as_deref(), &shared.clock)?);
         }
         // Sockets last, since they are what can't be taken back unseen.
         let mut bound = Vec::new();
@@ -371,9 +404,9 @@ impl Proxy {
             .clusters
             .load()
             .values()
-            .flat_map(|c| c.endpoints.iter().map(|(e, _)| e.id))
+            .flat_map(|c| c.members.iter().map(|m| m.endpoint.id))
             .collect();
-        for (endpoint, _) in old.values().flat_map(|c| &c.endpoints) {
+        for endpoint in old.values().flat_map(|c| &c.members).map(|m| &m.endpoint) {
             if !used.contains(&endpoint.id) {
                 endpoint.remove();
                 changes.removed_endpoints += 1;
@@ -418,9 +451,48 @@ impl Proxy {
     /// Gives an endpoint no more requests, or gives it requests again; whether there is one of that number.
     pub fn drain_endpoint(&self, id: u64, drain: Drain) -> bool {
         let clusters = self.0.shared.clusters.load();
-        let mut all = clusters.values().flat_map(|c| &c.endpoints);
-        let found = all.find(|(e, _)| e.id == id);
-        found.inspect(|(e, _)| e.drain(drain == Drain::Begin)).is_some()
+        let mut all = clusters.values().flat_map(|c| &c.members);
+        let found = all.find(|m| m.endpoint.id == id);
+        found.inspect(|m| m.endpoint.drain(drain == Drain::Begin)).is_some()
+    }
+
+    /// Injects a fault from now on, for its life; gives its number.
+    ///
+    /// # Errors
+    /// A fault that can't be.
+    pub fn inject(&self, fault: qd_proxy_policy::Fault) -> Result<u64, FaultError> {
+        let shared = &self.0.shared;
+        let id = shared.faults.lock().add(fault, shared.clock.now().mono)?;
+        shared.any_fault.store(true, Ordering::Release);
+        Ok(id)
+    }
+
+    /// Ends a fault; whether there was one of that number.
+    pub fn end_fault(&self, id: u64) -> bool {
+        self.0.shared.faults.lock().remove(id)
+    }
+
+    /// Faults that are injected now.
+    fn faults(&self) -> Vec<FaultView> {
+        let shared = &self.0.shared;
+        let now = shared.clock.now().mono;
+        let mut faults = shared.faults.lock();
+        faults.expire(now);
+        shared.any_fault.store(!faults.is_empty(), Ordering::Release);
+        let show = |f: &qd_proxy_policy::fault::ActiveFault| FaultView {
+            id: f.id,
+            action: match f.fault.action {
+                FaultAction::Delay(wait) => format!("delay {}ms", wait.as_millis()),
+                FaultAction::Abort(status) => format!("abort {status}"),
+                FaultAction::Reset => "reset".to_owned(),
+            },
+            percent: f.fault.percent,
+            route: f.fault.route.clone(),
+            expires: f.expires.since(now).as_secs_f64(),
+            matched: f.matched,
+            injected: f.injected,
+        };
+        faults.list().iter().map(show).collect()
     }
 
     /// A picture of now.
@@ -448,7 +520,10 @@ impl Proxy {
             .collect();
         listeners.sort_by(|a, b| a.name.cmp(&b.name));
         let clusters = shared.clusters.load();
-        let mut endpoints: Vec<EndpointView> = clusters.values().flat_map(|c| endpoint_views(c)).collect();
+        let mut endpoints: Vec<EndpointView> = clusters
+            .values()
+            .flat_map(|c| endpoint_views(c, &shared.clock))
+            .collect();
         endpoints.sort_by(|a, b| (&a.cluster, a.id).cmp(&(&b.cluster, b.id)));
         Snapshot {
             totals: shared.meter.totals(),
@@ -456,6 +531,7 @@ impl Proxy {
             endpoints,
             connections: shared.conns.view(LISTED),
             connection_count: shared.conns.count(),
+            faults: self.faults(),
         }
     }
 
@@ -503,15 +579,28 @@ pub enum Drain {
     End,
 }
 
-fn endpoint_views(cluster: &Cluster) -> Vec<EndpointView> {
-    let show = |(endpoint, weight): &(Arc<crate::cluster::Endpoint>, u32)| {
+fn endpoint_views(cluster: &Cluster, clock: &Arc<dyn Clock>) -> Vec<EndpointView> {
+    let now = clock.now();
+    let show = |member: &Member| {
+        let endpoint = &member.endpoint;
+        let breaker = endpoint.breaker.lock();
+        let (state, next_probe) = match breaker.state() {
+            BreakerState::Closed => ("closed", None),
+            BreakerState::Open { until } => ("open", Some(until.since(now.mono).as_secs_f64())),
+            BreakerState::Probing => ("probing", None),
+        };
         let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
         EndpointView {
             id: endpoint.id,
             cluster: Arc::clone(&cluster.name),
             address: Arc::clone(&endpoint.name),
-            weight: *weight,
-            pending: endpoint.pending.load(Ordering::Relaxed),
+            weight: member.weight,
+            pending: endpoint.load.pending(),
+            latency_ms: endpoint.load.latency(now.mono).as_secs_f64() * 1e3,
+            cost: endpoint.load.cost(now.mono),
+            breaker: state,
+            next_probe,
+            streak: breaker.streak(),
             connections: endpoint.conns.load(Ordering::Relaxed),
             idle: endpoint.idle(),
             requests: get(&endpoint.tally.requests),
@@ -521,13 +610,14 @@ fn endpoint_views(cluster: &Cluster) -> Vec<EndpointView> {
             draining: endpoint.is_draining(),
         }
     };
-    cluster.endpoints.iter().map(show).collect()
+    cluster.members.iter().map(show).collect()
 }
 
 fn stand(
     plan: &plan::Listener,
     clusters: &HashMap<String, Arc<Cluster>>,
     before: Option<&Stand>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Stand, PlanError> {
     let place = || format!("listener `{}`", plan.name);
     let missing = |cluster: String| PlanError::NoCluster {
@@ -535,7 +625,7 @@ fn stand(
         cluster,
     };
     let find = |name: &String| clusters.get(name).cloned().ok_or_else(|| missing(name.clone()));
-    let ways = plan.routes.iter().map(|r| match Way::new(r, clusters) {
+    let ways = plan.routes.iter().map(|r| match Way::new(r, clusters, clock) {
         Ok(way) => Ok(Arc::new(way)),
         Err(cluster) => Err(PlanError::NoCluster {
             place: format!("listener `{}`, route `{}`", plan.name, r.name),

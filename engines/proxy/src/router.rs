@@ -1,7 +1,10 @@
 //! Which route a request takes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
+use parking_lot::Mutex;
+use qd_core::Clock;
+use qd_proxy_policy::{Budget, Limiter};
 use qd_proxy_wire::RequestHead;
 
 use crate::{
@@ -15,11 +18,28 @@ pub(crate) struct Way {
     pub(crate) route: Route,
     /// With weights; empty if the route answers by itself.
     pub(crate) clusters: Vec<(Arc<Cluster>, u32)>,
+    pub(crate) budget: Mutex<Budget>,
+    pub(crate) limiter: Option<Mutex<Limiter<Option<IpAddr>>>>,
 }
 
 impl Way {
+    /// One to these clusters.
+    pub(crate) fn to(route: &Route, clusters: Vec<(Arc<Cluster>, u32)>, clock: &Arc<dyn Clock>) -> Way {
+        let limited = route.rate.is_some() || route.client_rate.is_some();
+        Way {
+            clusters,
+            budget: Mutex::new(Budget::new(route.retry.budget, clock.now().mono)),
+            limiter: limited.then(|| Mutex::new(Limiter::new(route.rate, route.client_rate))),
+            route: route.clone(),
+        }
+    }
+
     /// Finds the clusters; `Err` names one that there is not.
-    pub(crate) fn new(route: &Route, clusters: &HashMap<String, Arc<Cluster>>) -> Result<Way, String> {
+    pub(crate) fn new(
+        route: &Route,
+        clusters: &HashMap<String, Arc<Cluster>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Way, String> {
         let named: &[(String, u32)] = match &route.action {
             Action::Forward(list) => list,
             _ => &[],
@@ -28,10 +48,8 @@ impl Way {
             Some(cluster) => Ok((Arc::clone(cluster), *weight)),
             None => Err(name.clone()),
         };
-        Ok(Way {
-            clusters: named.iter().map(find).collect::<Result<_, _>>()?,
-            route: route.clone(),
-        })
+        let clusters = named.iter().map(find).collect::<Result<_, _>>()?;
+        Ok(Way::to(route, clusters, clock))
     }
 
     /// One of the clusters, by weight; `number` is any number.
@@ -183,10 +201,8 @@ mod tests {
             matches,
             ..Route::to("x")
         };
-        Arc::new(Way {
-            route,
-            clusters: Vec::new(),
-        })
+        let clock: Arc<dyn Clock> = Arc::new(qd_core::VirtualClock::default());
+        Arc::new(Way::to(&route, Vec::new(), &clock))
     }
 
     #[test]

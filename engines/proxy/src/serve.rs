@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use qd_proxy_policy::breaker::Verdict;
 use qd_proxy_wire::{
     Detected, Framing, HeadError, Known, Scan, Version, body,
     detect::{detect, is_begun_http},
@@ -21,7 +22,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::{
     answer,
-    cluster::{Cluster, Pending, UpConn},
+    cluster::{Cluster, UpConn},
     connect::Want,
     conns::{Listed, Spoken},
     exchange::{Down, Up},
@@ -29,6 +30,7 @@ use crate::{
     forward::{self, After, ConnCx, Desk, acquire},
     io::{Conn, Io},
     plan::Protocol,
+    retries::choose,
     router, serve_h2,
     shared::{Shared, Slot, Stand},
     side::H1,
@@ -239,8 +241,14 @@ async fn spoken(cx: ConnCx, stand: &Stand, mut conn: Conn) {
 
 /// Opens a connection to the upstream before the client has said anything.
 async fn ask(cx: &ConnCx, cluster: &Cluster) -> Option<Box<UpConn>> {
-    let endpoint = cluster.pick(&[]).ok()?;
-    acquire(cx, cluster, &endpoint, Want::Opaque, None).await.ok()?.ok()
+    let mut going = choose(cx, cluster, &[], None).await.ok()?;
+    let endpoint = Arc::clone(&going.sent.endpoint);
+    let asked = acquire(cx, cluster, &endpoint, Want::Opaque, None).await;
+    going.verdict(match asked {
+        Ok(_) => Verdict::Success,
+        Err(_) => Verdict::Failure,
+    });
+    asked.ok()?.ok()
 }
 
 /// TLS that is passed through goes by the name that the client asks for.
@@ -258,20 +266,25 @@ async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early
     cx.entry.speaks(Spoken::Opaque);
     let mut tried: Vec<u64> = Vec::new();
     let mut early = early;
-    let (up, _pending) = loop {
+    let up = loop {
         if let Some(up) = early.take() {
-            let pending = Pending::new(Arc::clone(&up.slot.0));
-            break (up, pending);
+            break up;
         }
-        let Ok(endpoint) = cluster.pick(&tried) else {
+        let Ok(mut going) = choose(cx, cluster, &tried, None).await else {
             conn.io.reset_on_close();
             return;
         };
-        let pending = Pending::new(Arc::clone(&endpoint));
+        let endpoint = Arc::clone(&going.sent.endpoint);
         match acquire(cx, cluster, &endpoint, Want::Opaque, None).await {
-            Ok(Ok(up)) => break (up, pending),
+            Ok(Ok(up)) => {
+                going.verdict(Verdict::Success);
+                going.sent.settle();
+                break up;
+            }
             Ok(Err(_)) => return,
             Err(fault) => {
+                endpoint.failed();
+                going.verdict(Verdict::Failure);
                 tracing::debug!(connection = cx.entry.id, "{fault}");
                 if tried.contains(&endpoint.id) {
                     conn.io.reset_on_close();

@@ -12,6 +12,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use qd_core::{Clock, RealClock};
+use qd_proxy_policy::{Dice, FaultSet, Room, shed::MAX_IN_FLIGHT};
 use tokio::sync::Notify;
 
 use crate::{
@@ -70,6 +72,13 @@ pub(crate) struct Shared {
     pub(crate) numbers: AtomicU64,
     /// This hop's name in `Via`.
     pub(crate) pseudonym: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// One for each worker.
+    dice: Box<[Mutex<Dice>]>,
+    pub(crate) room: Arc<Room>,
+    pub(crate) faults: Mutex<FaultSet>,
+    /// Whether there is any fault: what every request asks.
+    pub(crate) any_fault: AtomicBool,
     dynamic: Mutex<HashMap<String, Arc<Cluster>>>,
 }
 
@@ -87,7 +96,22 @@ impl Shared {
             workers,
             numbers: AtomicU64::new(0),
             pseudonym: format!("qd-{:08x}", rand::random::<u32>()),
+            clock: Arc::new(RealClock::new()),
+            dice: (0..workers.max(1))
+                .map(|_| Mutex::new(Dice::new(rand::random())))
+                .collect(),
+            room: Room::new(MAX_IN_FLIGHT),
+            faults: Mutex::default(),
+            any_fault: AtomicBool::new(false),
             dynamic: Mutex::default(),
+        }
+    }
+
+    /// Calls with a worker's dice.
+    pub(crate) fn roll<T>(&self, worker: usize, with: impl FnOnce(&mut Dice) -> T) -> T {
+        match self.dice.get(worker).or(self.dice.first()) {
+            Some(dice) => with(&mut dice.lock()),
+            None => with(&mut Dice::new(0)),
         }
     }
 
@@ -99,14 +123,14 @@ impl Shared {
             return Some(Arc::clone(cluster));
         }
         if all.len() >= DYNAMIC {
-            all.retain(|_, c| c.endpoints.iter().any(|(e, _)| e.conns.load(Ordering::Relaxed) > 0));
+            all.retain(|_, c| c.members.iter().any(|m| m.endpoint.conns.load(Ordering::Relaxed) > 0));
         }
         let plan = plan::Cluster {
             protocol: UpstreamProtocol::Http1,
             connect_timeout: Duration::from_secs(10),
             ..plan::Cluster::new(key.clone(), [Address::Tcp(host.to_owned(), port)])
         };
-        let cluster = Arc::new(Cluster::new(&plan, None, self.workers, &self.ids).ok()?);
+        let cluster = Arc::new(Cluster::new(&plan, None, self.workers, &self.ids, &self.clock).ok()?);
         if all.len() < DYNAMIC {
             all.insert(key, Arc::clone(&cluster));
         }
@@ -118,8 +142,8 @@ impl Shared {
         let clusters = self.clusters.load_full();
         let dynamic: Vec<_> = self.dynamic.lock().values().cloned().collect();
         for cluster in clusters.values().chain(&dynamic) {
-            for (endpoint, _) in &cluster.endpoints {
-                endpoint.sweep(worker, cluster.plan.idle_timeout);
+            for member in &cluster.members {
+                member.endpoint.sweep(worker, cluster.plan.idle_timeout);
             }
         }
     }

@@ -7,16 +7,17 @@ use std::{
     time::Duration,
 };
 
+use qd_proxy_policy::breaker::Verdict;
 use qd_proxy_wire::{Authority, Decoder, Framing, ResponseHead, Scan, Version};
 use tokio::time::Instant;
 
 use crate::{
     alarm::Alarm,
-    cluster::Pending,
     connect::Want,
     exchange::{Down, Exchange, Outgoing, Times, Up, Watches},
     fault::Fault,
     forward::{After, ConnCx, Desk, Sum, acquire},
+    retries::choose,
     shared::Stand,
     side::{Filled, H1, Pumped, Replay, Source},
     tap::Capture,
@@ -34,14 +35,21 @@ pub(crate) async fn connect(
     let port = authority.port.ok_or(Fault::Request("CONNECT needs a port"))?;
     let cluster = cx.shared.host(&authority.host, port);
     let cluster = cluster.ok_or_else(|| Fault::NoEndpoint(Arc::from(authority.to_string())))?;
-    let endpoint = cluster.pick(&[])?;
+    let mut going = choose(cx, &cluster, &[], None).await?;
+    let endpoint = Arc::clone(&going.sent.endpoint);
     sum.cluster = Some(Arc::clone(&cluster.name));
     sum.endpoint = Some(Arc::clone(&endpoint.name));
     sum.attempts = 1;
-    let _pending = Pending::new(Arc::clone(&endpoint));
-    let Ok(conn) = acquire(cx, &cluster, &endpoint, Want::Opaque, None).await? else {
-        return Err(Fault::Protocol);
+    let conn = match acquire(cx, &cluster, &endpoint, Want::Opaque, None).await {
+        Ok(Ok(conn)) => conn,
+        Ok(Err(_)) => return Err(Fault::Protocol),
+        Err(fault) => {
+            going.verdict(Verdict::Failure);
+            return Err(fault);
+        }
     };
+    going.verdict(Verdict::Success);
+    going.sent.settle();
     let mut up = Up::H1(conn);
     if let Up::H1(conn) = &mut up {
         conn.side.tunnel();

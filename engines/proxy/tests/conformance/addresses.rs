@@ -57,7 +57,7 @@ fn a_name_without_an_address_is_502() {
     let mut client = front.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     let head = client.head();
-    assert_eq!((status(&head), header(&head, "x-qd-cause")), (502, Some("dns")));
+    assert_eq!((status(&head), header(&head, "l5d-proxy-error")), (502, Some("dns")));
 }
 
 #[test]

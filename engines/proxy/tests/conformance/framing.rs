@@ -5,7 +5,7 @@ use crate::harness::*;
 fn refuses(lines: &str, want: u16) {
     let answer = refused(format!("POST / HTTP/1.1\r\n{lines}\r\n"));
     assert_eq!(status(&answer), want, "{lines:?}: {answer}");
-    assert!(answer.contains("x-qd-cause: "), "{answer}");
+    assert!(answer.contains("l5d-proxy-error: "), "{answer}");
     assert!(answer.contains("Connection: close\r\n"), "{answer}");
 }
 
@@ -107,7 +107,7 @@ fn answers_that_could_be_read_in_two_ways_become_502() {
     ] {
         let (_, told) = round("GET / HTTP/1.1\r\nHost: x\r\n\r\n", answer);
         assert_eq!(status(&told), 502, "{answer:?}");
-        assert_eq!(header(&told, "x-qd-cause"), Some("upstream-malformed"));
+        assert_eq!(header(&told, "l5d-proxy-error"), Some("upstream-malformed"));
     }
 }
 

@@ -116,7 +116,7 @@ async fn a_reset_before_the_answer_is_502_and_within_it_a_cut() {
         client.send("GET /before HTTP/1.1\r\nHost: x\r\n\r\n");
         let (head, _) = client.message();
         assert_eq!(
-            (status(&head), header(&head, "x-qd-cause")),
+            (status(&head), header(&head, "l5d-proxy-error")),
             (502, Some("upstream-reset"))
         );
         client.send("GET /within HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -70,7 +70,7 @@ fn a_request_that_comes_round_is_a_loop() {
     client.message();
     client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nVia: {via}\r\n\r\n"));
     let head = client.head();
-    assert_eq!((status(&head), header(&head, "x-qd-cause")), (508, Some("loop")));
+    assert_eq!((status(&head), header(&head, "l5d-proxy-error")), (508, Some("loop")));
 }
 
 #[test]
@@ -97,7 +97,10 @@ fn no_route_is_404() {
     let mut client = front.connect();
     client.send("GET / HTTP/1.1\r\nHost: b.example\r\n\r\n");
     let (head, _) = client.message();
-    assert_eq!((status(&head), header(&head, "x-qd-cause")), (404, Some("no-route")));
+    assert_eq!(
+        (status(&head), header(&head, "l5d-proxy-error")),
+        (404, Some("no-route"))
+    );
     client.send("GET / HTTP/1.1\r\nHost: A.example:99\r\n\r\n");
     origin.accept().head();
 }

@@ -73,7 +73,7 @@ fn an_upstream_has_so_many_connections() {
     let mut second = front.connect();
     second.send("GET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
     let head = second.head();
-    assert_eq!((status(&head), header(&head, "x-qd-cause")), (503, Some("shed")));
+    assert_eq!((status(&head), header(&head, "l5d-proxy-error")), (503, Some("shed")));
     upstream.send(OK);
     assert_eq!(first.message().1, "ok");
     // With room again, the next one is served over the same connection.

@@ -5,6 +5,7 @@
 //! test waits for a time to pass but for something to happen, and every wait gives up after a while.
 
 mod addresses;
+mod balance;
 mod bodies;
 mod framing;
 mod h2_client;

@@ -51,7 +51,10 @@ fn a_silent_upstream_is_504() {
     let mut upstream = origin.accept();
     upstream.head();
     let head = client.head();
-    assert_eq!((status(&head), header(&head, "x-qd-cause")), (504, Some("timeout")));
+    assert_eq!(
+        (status(&head), header(&head, "l5d-proxy-error")),
+        (504, Some("timeout"))
+    );
     assert_eq!(upstream.rest(), "");
 }
 
@@ -64,7 +67,7 @@ fn an_attempt_has_its_own_time() {
     let _upstream = origin.accept();
     let head = client.head();
     assert_eq!(
-        (status(&head), header(&head, "x-qd-cause")),
+        (status(&head), header(&head, "l5d-proxy-error")),
         (504, Some("upstream-timeout"))
     );
 }
@@ -91,7 +94,10 @@ fn a_connection_that_does_not_come_about_is_502_or_504() {
     let mut client = front.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     let (head, body) = client.message();
-    assert_eq!((status(&head), header(&head, "x-qd-cause")), (502, Some("connect")));
+    assert_eq!(
+        (status(&head), header(&head, "l5d-proxy-error")),
+        (502, Some("connect"))
+    );
     assert!(
         !body.contains(&address.port().to_string()),
         "the answer tells where the upstream is: {body}"

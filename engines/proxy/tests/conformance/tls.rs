@@ -263,7 +263,7 @@ async fn an_upstream_of_tls_must_be_who_it_should_be() {
         ..right.clone()
     };
     let (head, _) = ask(wrong_name.clone()).await.unwrap();
-    assert_eq!((status(&head), header(&head, "x-qd-cause")), (502, Some("tls")));
+    assert_eq!((status(&head), header(&head, "l5d-proxy-error")), (502, Some("tls")));
     let unchecked = ClientTls {
         check: Check::None,
         ..wrong_name

@@ -52,7 +52,7 @@ fn an_upstream_that_closes_without_an_answer_is_502() {
     origin.accept().head();
     let head = client.head();
     assert_eq!(
-        (status(&head), header(&head, "x-qd-cause")),
+        (status(&head), header(&head, "l5d-proxy-error")),
         (502, Some("upstream-closed"))
     );
 }
