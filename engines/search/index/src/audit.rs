@@ -56,7 +56,7 @@ pub fn audit(index: &Index, samples: usize, seed: u64) -> Result<Audit, Error> {
                     None => break None,
                 }
             };
-            let Some((segment, id, entry)) = entry.filter(|e| e.2.stamp == file.stamp) else {
+            let Some((segment, id, entry)) = entry.filter(|e| e.2.stamp == file.stamp && !file.unsure) else {
                 audit.skipped += 1;
                 places.resize(places.len() + file.blocks as usize, None);
                 continue;
