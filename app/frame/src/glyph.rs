@@ -35,6 +35,25 @@ const fn joins(c: char) -> bool {
         '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0020}'..='\u{e007f}' | FLAG_A..=FLAG_Z)
 }
 
+/// Characters that every terminal gives the same columns: what has stood in Unicode for long, is no emoji and needs no
+/// shaping. Of others the tables differ by their age, and some terminals drop what they do not know.
+const fn agreed(c: char) -> bool {
+    matches!(c,
+        ' '..='~'
+        | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{377}' | '\u{384}'..='\u{38a}' | '\u{38e}'..='\u{3a1}' | '\u{3a3}'..='\u{482}'
+        | '\u{48a}'..='\u{527}' | '\u{1e00}'..='\u{1eff}'
+        | '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{20a0}'..='\u{20b5}' | '\u{2100}'..='\u{214e}'
+        // Arrows, mathematics, technical signs, frames, blocks and shapes, without those that became emoji.
+        | '\u{2190}'..='\u{2319}' | '\u{2320}'..='\u{2328}' | '\u{232b}'..='\u{23db}' | '\u{2460}'..='\u{25fc}'
+        | '\u{2713}' | '\u{2717}' | '\u{2800}'..='\u{28ff}'
+        // The signs of Powerline.
+        | '\u{e0a0}'..='\u{e0a2}' | '\u{e0b0}'..='\u{e0b3}'
+        // Two columns each.
+        | '\u{3041}'..='\u{3096}' | '\u{309d}'..='\u{30ff}' | '\u{3001}'..='\u{3029}' | '\u{4e00}'..='\u{9fa5}'
+        | '\u{ac00}'..='\u{d7a3}' | '\u{ff01}'..='\u{ff5e}'
+        | '\u{fffd}')
+}
+
 fn columns(c: char) -> usize {
     c.width().unwrap_or(0)
 }
@@ -71,8 +90,7 @@ pub(crate) fn resolve(cell: &Cell, text: &mut String) -> Glyph {
         return Glyph::Blank;
     }
     let natural: usize = text.chars().map(columns).sum();
-    let joined = text.chars().any(joins);
-    if !flagged && !joined && natural == 1 + usize::from(wide) {
+    if !flagged && natural == 1 + usize::from(wide) && text.chars().all(agreed) {
         return Glyph::Sure;
     }
     Glyph::Unsure {
@@ -140,5 +158,21 @@ mod tests {
             Glyph::Unsure { most: 6, .. }
         ));
         assert!(matches!(of("x", Attrs::WIDE).0, Glyph::Unsure { .. }));
+    }
+
+    #[test]
+    fn what_tables_differ_about_is_not_relied_on() {
+        for (s, attrs) in [
+            ("\u{378}", Attrs::empty()),
+            ("\u{ad}", Attrs::empty()),
+            ("\u{1fae8}", Attrs::WIDE),
+            ("\u{5e1}\u{5b0}", Attrs::empty()),
+        ] {
+            let (glyph, _) = of(s, attrs);
+            assert!(!matches!(glyph, Glyph::Sure | Glyph::Ascii(_)), "{s:?}: {glyph:?}");
+        }
+        for s in ["\u{2502}", "\u{256d}", "\u{25cf}", "\u{2588}", "\u{44f}", "\u{fffd}", "n\u{303}", "\u{2192}"] {
+            assert_eq!(of(s, Attrs::empty()).0, Glyph::Sure, "{s:?}");
+        }
     }
 }
