@@ -1,0 +1,96 @@
+//! Texts in memory as a source: scrollback, history, captured bodies, keys. They are taken when the search begins and are
+//! shared, never copied.
+
+use std::{
+    io::{self, Cursor, Read},
+    sync::Arc,
+};
+
+use crate::{
+    haystack::{Haystack, Kind, Scope, Source},
+    work::{Go, Work},
+};
+
+/// One text with a name.
+#[derive(Debug, Clone)]
+pub struct Text {
+    id: Vec<u8>,
+    title: String,
+    bytes: Arc<[u8]>,
+}
+
+impl Text {
+    /// A text; `id` is what the caller finds it by again.
+    #[must_use]
+    pub fn new(id: impl Into<Vec<u8>>, title: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            id: id.into(),
+            title: title.into(),
+            bytes: bytes.into(),
+        }
+    }
+}
+
+/// What is left of shared bytes.
+struct Rest(Cursor<Arc<[u8]>>);
+
+impl Read for Rest {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Haystack for Text {
+    fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    fn open(&self, at: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut c = Cursor::new(Arc::clone(&self.bytes));
+        c.set_position(at.min(self.bytes.len() as u64));
+        Ok(Box::new(Rest(c)))
+    }
+}
+
+/// A set of texts of one kind.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    kind: Kind,
+    texts: Vec<Text>,
+}
+
+impl Texts {
+    /// These texts.
+    #[must_use]
+    pub fn new(kind: Kind, texts: Vec<Text>) -> Self {
+        Self { kind, texts }
+    }
+
+    fn find(&self, id: &[u8]) -> Option<&Text> {
+        self.texts.iter().find(|t| t.id == id)
+    }
+}
+
+impl Source for Texts {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn search(&self, scope: Scope<'_>, work: &Work<'_>) {
+        let mut visitor = work.visitor();
+        for t in &self.texts {
+            let wanted = scope.only.is_none_or(|ids| ids.iter().any(|i| *i == t.id));
+            if wanted && visitor.visit(t) == Go::Stop {
+                return;
+            }
+        }
+    }
+
+    fn again(&self, id: &[u8]) -> Option<Arc<dyn Haystack>> {
+        Some(Arc::new(self.find(id)?.clone()))
+    }
+
+    fn title(&self, id: &[u8]) -> String {
+        self.find(id).map_or_else(String::new, |t| t.title.clone())
+    }
+}
