@@ -70,6 +70,7 @@ const ENGINES: &[&str] = &[
     "qd-search",
     "qd-search-index",
     "qd-tree",
+    "qd-search-live",
 ];
 const APP: &[&str] = &[
     "quarterdeck",

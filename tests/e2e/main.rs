@@ -27,4 +27,5 @@ mod pipeline;
 mod programs;
 mod robustness;
 mod screen;
+mod search;
 mod term;

@@ -162,6 +162,7 @@ pub enum Action {
     ScrollToBottom,
     Copy(CopyOp),
     SearchScrollback(String),
+    GoToLine(u64),
     ClearScrollback,
     DumpScreen {
         path: Option<String>,
@@ -184,6 +185,7 @@ pub enum Action {
     ThemePicker,
     LeaderPicker,
     LastPicker,
+    SearchEverything,
     SetTheme(String),
     CycleHints,
     ReloadConfig,
@@ -320,6 +322,7 @@ impl Action {
             Self::ScrollToBottom => "scroll-to-bottom",
             Self::Copy(op) => op.name(),
             Self::SearchScrollback(_) => "search",
+            Self::GoToLine(_) => "go-to-line",
             Self::ClearScrollback => "clear",
             Self::DumpScreen { .. } => "dump-screen",
             Self::DumpLayout => "dump-layout",
@@ -339,6 +342,7 @@ impl Action {
             Self::ThemePicker => "theme-picker",
             Self::LeaderPicker => "leader-picker",
             Self::LastPicker => "last-picker",
+            Self::SearchEverything => "search-everything",
             Self::SetTheme(_) => "set-theme",
             Self::CycleHints => "cycle-hints",
             Self::ReloadConfig => "reload-config",
@@ -393,6 +397,7 @@ impl Action {
             }
             Self::MovePane(d) => d.iter().for_each(|d| out.word(d)),
             Self::GoToTab(n) => out.word(n),
+            Self::GoToLine(n) => out.word(n),
             Self::MoveTab(side) => out.word(side),
             Self::SwitchMode(m) => out.word(m),
             Self::Write(bytes) => bytes.iter().for_each(|b| out.word(b)),
@@ -443,6 +448,7 @@ impl Action {
             | Self::ThemePicker
             | Self::LeaderPicker
             | Self::LastPicker
+            | Self::SearchEverything
             | Self::CycleHints
             | Self::ReloadConfig
             | Self::NewPanePicker

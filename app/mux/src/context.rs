@@ -80,7 +80,7 @@ pub fn enabled(action_name: &str, context: &Context) -> Result<(), &'static str>
             deny(context.tabs == 0, "there is no tab")
         }
         "close-pane" | "rename-pane" | "rename-pane-prompt" | "toggle-fullscreen" | "focus-pane-id" | "pane-picker"
-        | "dump-screen" | "clear" | "search" => no_pane(),
+        | "dump-screen" | "clear" | "search" | "go-to-line" => no_pane(),
         "scroll-down" | "page-scroll-down" | "half-page-scroll-down" | "scroll-to-bottom" => {
             no_pane()?;
             deny(!context.scrolled, "the pane shows its newest lines already")

@@ -341,6 +341,13 @@ pub(crate) mod read {
         }
     }
 
+    pub(crate) fn go_to_line(g: &mut Given<'_>) -> Read {
+        match g.required(0, "line")? {
+            0 => Err(g.bad("line", "0", "lines are numbered from 1")),
+            n => Ok(Action::GoToLine(n)),
+        }
+    }
+
     pub(crate) fn search(g: &mut Given<'_>) -> Read {
         let text = g.text();
         if text.is_empty() {

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -15,10 +16,11 @@ use qd_core::{
 };
 use qd_frame::Frame;
 use qd_mux::{Action, PaneSpec};
+use qd_search_live::Source;
 use qd_tty::{Cell, InputEvent, Key, KeyKind, Rect, Size};
 use qd_ui::{Look, Role};
 
-use crate::{Cursor, Focus, Pane, PaneEvent, Refused};
+use crate::{Cursor, Focus, Pane, PaneEvent, Refused, SearchPane};
 
 /// Records of an engine that wait for the channel of its pane.
 const ANNOUNCED: usize = 1024;
@@ -89,6 +91,12 @@ impl Factories {
                 ("a log pipeline: its components, its wiring, the events in it", make),
             );
         }
+        let make: Make = Box::new(|engines, wake, spec, size| {
+            let pane = crate::search::SearchPane::open(&engines.supervisor, wake, spec, size)?;
+            engines.announce(pane.handle(), spec);
+            Ok(Box::new(pane))
+        });
+        kinds.insert("search", ("text in files, found as you type, and replaced", make));
         if tests == TestKinds::Offered {
             let make: Make = Box::new(|engines, wake, spec, size| {
                 let source = SourceId::new(spec.name.as_deref().unwrap_or("test"));
@@ -138,6 +146,15 @@ impl Factories {
             )));
         };
         make(self.engines()?, Arc::clone(&self.wake), spec, size)
+    }
+
+    /// The search over everything: these sources, with `root` as the directory of relative names.
+    ///
+    /// # Errors
+    /// When its engine cannot be started.
+    pub fn search_everything(&self, sources: Vec<Arc<dyn Source>>, root: PathBuf) -> Result<SearchPane, Refused> {
+        let wake = Arc::clone(&self.wake);
+        SearchPane::everything(&self.engines()?.supervisor, wake, sources, root)
     }
 
     fn engines(&self) -> Result<&Engines, Refused> {

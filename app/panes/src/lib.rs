@@ -7,17 +7,20 @@ mod engine;
 mod logs;
 #[cfg(feature = "logs")]
 mod pipeline;
+mod search;
 mod terminal;
 
-use std::{os::fd::BorrowedFd, path::PathBuf, time::Instant};
+use std::{os::fd::BorrowedFd, path::PathBuf, sync::Arc, time::Instant};
 
 use qd_frame::Frame;
-use qd_mux::{Action, Mode};
+use qd_mux::{Action, Mode, PaneId};
+use qd_search_live::Source;
 use qd_tty::{CursorShape, InputEvent, Rect, Size};
 use qd_ui::Look;
 
 pub use copy::{CopyMode, copied_words};
 pub use engine::{Factories, IdlePane, TestKinds, panic_message, put_wrapped};
+pub use search::SearchPane;
 pub use terminal::{CopyOnSelect, SearchDirection, TerminalOptions, TerminalPane, process_cwd};
 
 /// What a pane asks of the session.
@@ -46,6 +49,17 @@ pub enum PaneEvent {
     Copied(String),
     /// Something is to be done as if a person had asked for it: a pane opened with an editor or a shell.
     Do(Box<Action>),
+    /// A line of another pane is to be seen.
+    Go {
+        /// The pane.
+        pane: PaneId,
+        /// Which of the things it shows, as its source names them.
+        part: u32,
+        /// The line's number there.
+        line: u64,
+    },
+    /// Text for a shell, before whose prompt it is put as if it was pasted; Enter is the person's.
+    ToShell(String),
     /// Copy mode asks for a search text.
     SearchPrompt {
         /// Whether the search runs towards older lines.
@@ -89,6 +103,21 @@ pub trait Pane {
     /// # Errors
     /// One sentence, when it cannot be done here.
     fn act(&mut self, action: &Action) -> Result<(), Refused>;
+
+    /// Brings a line into view and puts the cursor there. `part` says of which of the things that it shows, as its
+    /// [`Pane::source`] does; without it, of the one that is selected.
+    ///
+    /// # Errors
+    /// One sentence, when there is no such line.
+    fn go_to(&mut self, _part: Option<u32>, _line: u64) -> Result<(), Refused> {
+        Err(Refused("this pane has no lines to go to".to_owned()))
+    }
+
+    /// What of it can be searched, as it is now. The ids of its haystacks begin with the pane's number and that of the part,
+    /// four bytes each.
+    fn source(&mut self, _id: PaneId, _title: &str) -> Option<Arc<dyn Source>> {
+        None
+    }
 
     /// Text for the right end of the frame's top edge: scroll place, exit status and what to press.
     fn status(&self) -> String;
@@ -163,4 +192,9 @@ pub trait Pane {
     fn scroll(&self) -> Option<qd_ui::pane_frame::Scroll> {
         None
     }
+}
+
+/// The beginning of the id of what can be searched in a pane.
+pub(crate) fn part_id(pane: PaneId, part: u32) -> Vec<u8> {
+    [pane.0.to_be_bytes(), part.to_be_bytes()].concat()
 }

@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// Gives an action to the model, and does what it hands back.
-    fn perform(&mut self, client: Option<u32>, i: &Invocation) -> Result<Done, String> {
+    pub(crate) fn perform(&mut self, client: Option<u32>, i: &Invocation) -> Result<Done, String> {
         let mut i = i.clone();
         self.inherit_cwd(&mut i.action);
         let effects = self.model.apply(&i).map_err(|e| e.to_string())?;
@@ -262,6 +262,7 @@ impl Session {
             | Action::ThemePicker
             | Action::LeaderPicker
             | Action::LastPicker
+            | Action::SearchEverything
             | Action::NewPanePicker
             | Action::RenamePanePrompt
             | Action::RenameTabPrompt => self.open_view(a)?,
@@ -297,6 +298,7 @@ impl Session {
             Action::NewPanePicker => self.open_kind_picker(),
             Action::RenamePanePrompt => self.open_rename_pane(),
             Action::RenameTabPrompt => self.open_rename_tab(),
+            Action::SearchEverything => self.open_search()?,
             Action::LastPicker => match self.last_picker.clone() {
                 Some(last) => return self.open_view(&last),
                 None => return Err("no picker was opened yet".to_owned()),
@@ -317,6 +319,15 @@ impl Session {
         let result = guarded(s, |pane| pane.act(a));
         s.generation += 1;
         self.after_pane(id);
+        self.follow_copy_mode(id);
+        match result {
+            Some(r) => r.map_err(|e| e.to_string()),
+            None => Err("the pane crashed".to_owned()),
+        }
+    }
+
+    /// Takes the mode of the keys after a pane that may have entered copy mode, or left it.
+    pub(crate) fn follow_copy_mode(&mut self, id: PaneId) {
         let copy_now = self
             .slots
             .get_mut(&id)
@@ -331,10 +342,6 @@ impl Session {
             }
         }
         self.touch_chrome();
-        match result {
-            Some(r) => r.map_err(|e| e.to_string()),
-            None => Err("the pane crashed".to_owned()),
-        }
     }
 
     /// Starts a pane's program or engine again; a pane that could not be opened is tried anew.
@@ -413,6 +420,8 @@ impl Session {
                     self.say(Level::Warn, &why);
                 }
             }
+            PaneEvent::Go { pane, part, line } => self.go_to(pane, part, line),
+            PaneEvent::ToShell(text) => self.to_shell(&text),
             PaneEvent::SearchPrompt { back } => {
                 let dir = if back {
                     SearchDirection::Older
@@ -434,6 +443,7 @@ impl Session {
             }
         }
         heard.into_iter().for_each(|id| self.after_pane(id));
+        self.hear_search();
     }
 
     /// Puts text on the person's clipboard: by OSC 52 through every terminal, and by the configured command.

@@ -11,6 +11,7 @@ mod lists;
 mod messages;
 mod mouse;
 mod overlays;
+mod searching;
 mod reactor;
 mod render;
 mod session;

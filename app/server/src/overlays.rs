@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     Confirm(Vec<Invocation>),
     /// This is pasted when it is confirmed.
     Paste(PaneId, Vec<u8>),
+    /// Everything is searched.
+    Everything,
     /// An action's missing argument is typed.
     Argument(&'static str),
 }
@@ -93,6 +95,7 @@ impl Session {
             Outcome::Ignored => {}
             Outcome::Changed => {
                 self.preview_theme();
+                self.hear_search();
                 self.touch_chrome();
             }
             Outcome::Close => {

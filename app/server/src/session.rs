@@ -121,6 +121,8 @@ pub(crate) struct Session {
     /// When somebody typed last and where, and what floods beside it may bring until when.
     pub(crate) typed: Option<(Instant, PaneId)>,
     pub(crate) ration: (usize, Instant),
+    /// The shell that had the focus last.
+    pub(crate) last_shell: Option<PaneId>,
     /// When programs that did not mind the hangup are ended.
     pub(crate) orphans_due: Option<Instant>,
     next_client: u32,
@@ -191,6 +193,7 @@ impl Session {
             held: Vec::new(),
             typed: None,
             ration: (1, now),
+            last_shell: None,
             orphans_due: None,
             next_client: 1,
             signals,
@@ -461,6 +464,12 @@ impl Session {
     fn focus_changed(&mut self, from: Option<PaneId>, to: Option<PaneId>) {
         if from == to {
             return;
+        }
+        for id in [from, to].into_iter().flatten() {
+            let is_shell = |s: &Slot| s.spec.kind == PaneSpec::TERMINAL && s.spec.command.is_none();
+            if self.slots.get(&id).is_some_and(is_shell) {
+                self.last_shell = Some(id);
+            }
         }
         if let Some(id) = from {
             self.input_to(id, &qd_tty::InputEvent::FocusLost);

@@ -119,7 +119,11 @@ impl Session {
                 "the layout asks for the zellij plugin {location} here: Quarterdeck runs no plugins"
             ));
         }
-        self.factories.make(spec, size).map_err(|e| e.to_string())
+        let mut spec = spec.clone();
+        if spec.cwd.is_none() {
+            spec.cwd = self.options.cwd.as_ref().and_then(|c| c.to_str()).map(str::to_owned);
+        }
+        self.factories.make(&spec, size).map_err(|e| e.to_string())
     }
 
     /// Watches a pane's PTY.

@@ -10,6 +10,7 @@ pub(super) const TABLE: Table = Table {
         ("leader", &[
             row("p", "palette", &[&["palette"]]),
             row(":", "command", &[&["command-line"]]),
+            row("/", "search", &[&["search-everything"]]),
             row("b", "panes", &[&["pane-picker"]]),
             row("n", "new", &[&["switch-mode", "new"]]),
             row("w", "window", &[&["switch-mode", "window"]]),

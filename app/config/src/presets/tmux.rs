@@ -19,6 +19,7 @@ pub(super) const TABLE: Table = Table {
             row("x", "close pane", &[&["close-pane"]]),
             row("?", "all keys", &[&["help"]]),
             row(":", "command", &[&["command-line"]]),
+            row("/", "search", &[&["search-everything"]]),
             row("l", "last tab", &[&["toggle-tab"]]),
             row("o", "next pane", &[&["focus-next-pane"]]),
             row(";", "last pane", &[&["focus-last-pane"]]),

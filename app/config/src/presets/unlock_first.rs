@@ -16,6 +16,7 @@ pub(super) const TABLE: Table = Table {
             row("o", "session", &[&["switch-mode", "session"]]),
             row("?", "all keys", &[&["help"]]),
             row(":", "command", &[&["command-line"]]),
+            row("/", "search", &[&["search-everything"]]),
             row("Space", "palette", &[&["palette"]]),
             row("n Alt-n", "new pane", &[&["new-pane"]]),
             row("h Left Alt-h Alt-Left", "focus left", &[&["move-focus-or-tab", "left"]]),

@@ -169,6 +169,7 @@ impl Model {
             | Action::ScrollToTop
             | Action::ScrollToBottom
             | Action::SearchScrollback(_)
+            | Action::GoToLine(_)
             | Action::ClearScrollback
             | Action::DumpScreen { .. }
             | Action::RenamePanePrompt => {
@@ -194,6 +195,7 @@ impl Model {
             | Action::PanePicker
             | Action::TabPicker
             | Action::SessionPicker
+            | Action::SearchEverything
             | Action::ThemePicker
             | Action::LeaderPicker
             | Action::LastPicker

@@ -430,6 +430,19 @@ fn input() -> Vec<Command> {
             read::search,
             "Search the pane's scrollback for a text.",
         ),
+        with(
+            Scroll,
+            "go-to-line",
+            const {
+                &[must(
+                    "line",
+                    ArgKind::Number,
+                    "Its number, from 1: in a terminal of all lines it ever had, in logs of those shown.",
+                )]
+            },
+            read::go_to_line,
+            "Bring a line of the pane into view and put the cursor there.",
+        ),
         plain(
             Scroll,
             "clear",
@@ -467,6 +480,12 @@ fn session() -> Vec<Command> {
             "last-picker",
             Action::LastPicker,
             "Open the last list again, as it was left.",
+        ),
+        plain(
+            Pickers,
+            "search-everything",
+            Action::SearchEverything,
+            "Search files, the scrollback of all panes, open logs and shell history.",
         ),
         plain(
             Pickers,

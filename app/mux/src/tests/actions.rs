@@ -102,6 +102,7 @@ pub(super) fn any_of(name: &'static str) -> BoxedStrategy<Action> {
         )
             .prop_map(|(change, direction)| Action::Resize { change, direction })
             .boxed(),
+        "go-to-line" => (1..=u64::MAX).prop_map(Action::GoToLine).boxed(),
         "go-to-tab" => (1..=u32::MAX).prop_map(Action::GoToTab).boxed(),
         "move-tab" => prop_oneof![Just(Side::Left), Just(Side::Right)]
             .prop_map(Action::MoveTab)
@@ -170,7 +171,7 @@ proptest! {
 
 /// How many actions there are, counted where a new one cannot be forgotten: the match is exhaustive.
 fn number(action: &Action) -> (u32, u32) {
-    const LAST: u32 = 67;
+    const LAST: u32 = 69;
     let n = match action {
         Action::NewPane { .. } => 0,
         Action::ClosePane => 1,
@@ -239,6 +240,8 @@ fn number(action: &Action) -> (u32, u32) {
         Action::NewPanePicker => 64,
         Action::RenamePanePrompt => 65,
         Action::LeaderPicker => 66,
+        Action::GoToLine(_) => 67,
+        Action::SearchEverything => 68,
         Action::RenameTabPrompt => LAST,
     };
     (n, LAST)

@@ -202,6 +202,22 @@ impl CopyMode {
         }
     }
 
+    /// Puts the cursor on a place, in the middle of the screen if it is not on it.
+    pub(crate) fn visit(&mut self, to: Pos, vt: &mut Vt) {
+        let rows = u64::from(vt.size().rows.max(1));
+        let top = vt.view_top_line();
+        if !(top..top + rows).contains(&to.line) {
+            // From below, so that the lines after it are seen too.
+            let below = Pos {
+                line: to.line.saturating_add(rows / 2),
+                ..to
+            };
+            self.go(below, vt);
+        }
+        self.want_col = to.col;
+        self.go(to, vt);
+    }
+
     fn vertical(&mut self, lines: i64, vt: &mut Vt) {
         let line = self.cursor.line.saturating_add_signed(lines);
         self.go(

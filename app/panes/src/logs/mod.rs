@@ -7,6 +7,7 @@
 mod chrome;
 mod complete;
 mod draw;
+mod haystack;
 mod jobs;
 mod keys;
 mod marks;
@@ -33,7 +34,8 @@ use std::{
 use qd_core::{Now, Severity, Timestamp, Wake, publish::WakeGuard};
 use qd_frame::Frame;
 use qd_logs_view::{FilterKind, Marks, Pattern, Pos, View};
-use qd_mux::{Action, Mode, PaneSpec};
+use qd_mux::{Action, Mode, PaneId, PaneSpec};
+use qd_search_live::Source;
 use qd_tty::{InputEvent, KeyKind, MouseButton, MouseKind, Rect, Size};
 use qd_ui::Look;
 
@@ -386,9 +388,26 @@ impl Pane for LogPane {
                 self.go(to, "line");
             }
             Action::ScrollToBottom => self.set_follow(true),
+            Action::GoToLine(n) => return self.go_to(None, *n),
             _ => return Err(Refused("a log pane cannot do that".to_owned())),
         }
         Ok(())
+    }
+
+    fn go_to(&mut self, part: Option<u32>, line: u64) -> Result<(), Refused> {
+        let source = part.or(self.cursor.map(|c| c.source)).unwrap_or(0);
+        match self.view.at_line(source, line) {
+            Ok(Some(pos)) => {
+                self.visit(pos);
+                Ok(())
+            }
+            Ok(None) => Err(Refused(format!("there is no line {line}, or it is not indexed yet"))),
+            Err(e) => Err(Refused(e.to_string())),
+        }
+    }
+
+    fn source(&mut self, id: PaneId, title: &str) -> Option<Arc<dyn Source>> {
+        Some(Arc::new(haystack::OpenLogs::new(id, title, self.view.clone())))
     }
 
     fn status(&self) -> String {

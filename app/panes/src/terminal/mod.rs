@@ -4,10 +4,11 @@
 
 mod select;
 
-use std::{os::fd::BorrowedFd, path::PathBuf, time::Instant};
+use std::{os::fd::BorrowedFd, path::PathBuf, sync::Arc, time::Instant};
 
 use qd_frame::Frame;
-use qd_mux::{Action, CopyOp};
+use qd_mux::{Action, CopyOp, PaneId};
+use qd_search_live::{Kind, Source, Text, Texts};
 use qd_terminal::{
     ExitStatus, Focus as TermFocus, More, Palette, Pos, Query, Rgb, Scheme, SpawnSpec, Terminal, Turn, VtEvent,
 };
@@ -16,6 +17,9 @@ use qd_ui::{Look, pane_frame::Scroll};
 
 use self::select::Selection;
 use crate::{CopyMode, Cursor, Focus, Pane, PaneEvent, Refused, copy::Outcome};
+
+/// The newest lines of a terminal that can be searched from outside: taking them holds the session up.
+const SEARCHED: u64 = 50_000;
 
 /// How a terminal pane behaves, from the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -380,12 +384,27 @@ impl Pane for TerminalPane {
                     self.term.key(&qd_tty::KeyEvent::new(c.key, c.mods));
                 }
             }
+            Action::GoToLine(n) => return self.go_to(None, n.saturating_sub(1)),
             Action::ClearScrollback => self.term.vt_mut().clear_scrollback(),
             Action::Copy(op) => return self.copy_op(*op),
             Action::SearchScrollback(text) => return self.search(text, SearchDirection::Older),
             _ => self.scroll(action),
         }
         Ok(())
+    }
+
+    fn go_to(&mut self, _part: Option<u32>, line: u64) -> Result<(), Refused> {
+        self.enter_copy();
+        if let Some(copy) = self.copy.as_mut() {
+            copy.visit(Pos { line, col: 0 }, self.term.vt_mut());
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, id: PaneId, title: &str) -> Option<Arc<dyn Source>> {
+        let (text, numbers) = self.term.vt().lines(SEARCHED);
+        let text = Text::new(crate::part_id(id, 0), title, text.into_bytes()).with_numbers(numbers);
+        Some(Arc::new(Texts::new(Kind::Scrollback, vec![text])))
     }
 
     fn status(&self) -> String {

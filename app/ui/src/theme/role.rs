@@ -134,6 +134,12 @@ roles! {
     RaftFollower "raft.follower" Screen Text "A follower in a group";
     DiffAdded "diff.added" Screen Text "A line that came";
     DiffRemoved "diff.removed" Screen Text "A line that went";
+    SyntaxComment "syntax.comment" Screen Text "A comment in a program's text";
+    SyntaxString "syntax.string" Screen Text "A string in it";
+    SyntaxNumber "syntax.number" Screen Text "A number or another constant in it";
+    SyntaxKeyword "syntax.keyword" Screen Text "A keyword in it";
+    SyntaxFunction "syntax.function" Screen Text "The name of a function in it";
+    SyntaxType "syntax.type" Screen Text "The name of a type in it";
 }
 
 impl Role {

@@ -7,10 +7,7 @@
 
 use std::{
     error::Error,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -65,23 +62,21 @@ fn typed(sources: &[Arc<dyn Source>], text: &str, stop_after: Option<Duration>) 
     let (results, progress) = (Results::default(), Progress::default());
     let all = Generations::default();
     let token = all.begin();
-    let idle = AtomicBool::new(false);
     let start = Instant::now();
-    let mut cancelled = Duration::ZERO;
-    std::thread::scope(|s| {
-        s.spawn(|| {
+    let cancelled = std::thread::scope(|s| {
+        let running = s.spawn(|| {
             run::search(&compiled, sources, None, &token, &results, &progress, &|| {});
-            idle.store(true, Ordering::SeqCst);
+            Instant::now()
         });
-        if let Some(after) = stop_after {
+        let at = stop_after.map(|after| {
             std::thread::sleep(after);
             let at = Instant::now();
             all.cancel();
-            while !idle.load(Ordering::SeqCst) {
-                std::hint::spin_loop();
-            }
-            cancelled = at.elapsed();
-        }
+            at
+        });
+        // A thread that panicked has said so.
+        let ended = running.join().ok();
+        ended.zip(at).map_or(Duration::ZERO, |(ended, at)| ended.saturating_duration_since(at))
     });
     Ok(Times {
         first: Duration::from_nanos(progress.first.load(Ordering::Relaxed)),

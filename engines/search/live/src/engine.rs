@@ -160,6 +160,8 @@ pub struct View {
     pub replace: Replace,
     /// What is searched.
     pub sources: Arc<Vec<Arc<dyn Source>>>,
+    /// The query as it finds.
+    pub compiled: Option<Compiled>,
 }
 
 impl fmt::Debug for dyn Source {
@@ -364,8 +366,8 @@ impl Life {
         }
         self.looked = Some(is);
         let (results, sources) = (Arc::clone(&run.results), Arc::clone(&self.sources));
-        let matcher = run.compiled.matcher.clone();
-        let task = tokio::task::spawn_blocking(move || page(&results, &sources, &matcher, look));
+        let compiled = run.compiled.clone();
+        let task = tokio::task::spawn_blocking(move || page(&results, &sources, &compiled, look));
         self.looking = Some((number, task));
     }
 
@@ -387,6 +389,9 @@ impl Life {
             let p = &run.progress;
             let load = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
             v.query.clone_from(&run.compiled.query);
+            if v.number != run.token.number() {
+                v.compiled = Some(run.compiled.clone());
+            }
             v.number = run.token.number();
             v.state = run.state();
             v.results = Arc::clone(&run.results);

@@ -194,11 +194,7 @@ impl Haystack for OneFile {
     }
 
     fn open(&self, at: u64) -> io::Result<Box<dyn Read + Send>> {
-        let mut file = open_regular(&self.path)?;
-        if at > 0 {
-            file.seek(SeekFrom::Start(at))?;
-        }
-        Ok(Box::new(file))
+        Ok(Box::new(from(open_regular(&self.path)?, at)?))
     }
 }
 
@@ -208,6 +204,14 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
+}
+
+/// A file from a byte on.
+pub(crate) fn from(mut file: File, at: u64) -> io::Result<File> {
+    if at > 0 {
+        file.seek(SeekFrom::Start(at))?;
     }
     Ok(file)
 }

@@ -80,6 +80,11 @@ pub trait Source: Send + Sync {
         String::from_utf8_lossy(id).into_owned()
     }
 
+    /// The number that a line of a haystack (from 1) has where it comes from, for going there.
+    fn number(&self, _id: &[u8], line: u64) -> u64 {
+        line
+    }
+
     /// The file it is, where it is one.
     fn path(&self, _id: &[u8]) -> Option<PathBuf> {
         None

@@ -8,6 +8,7 @@
 pub mod engine;
 mod files;
 mod haystack;
+mod history;
 pub mod keep;
 pub mod look;
 mod query;
@@ -20,6 +21,7 @@ mod work;
 
 pub use files::{Candidates, Files};
 pub use haystack::{Haystack, Kind, Scope, Source};
+pub use history::ShellHistory;
 pub use query::{Case, Compiled, Field, Query, QueryError, shell_quote};
 pub use results::{Entry, Place, Results};
 pub use text::{Text, Texts};

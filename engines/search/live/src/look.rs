@@ -8,11 +8,10 @@ use std::{
 };
 
 use encoding_rs_io::DecodeReaderBytesBuilder;
-use grep_matcher::Matcher;
-use grep_regex::RegexMatcher;
 
 use crate::{
     haystack::{Haystack, Source},
+    query::Compiled,
     results::{Entry, Group, Place, Results},
 };
 
@@ -168,6 +167,15 @@ pub fn whole(hay: &dyn Haystack, bound: u64) -> io::Result<(Vec<u8>, bool)> {
     Ok((bytes, more))
 }
 
+/// The text of a line that was found, or the beginning of it; empty when it cannot be read any more.
+#[must_use]
+pub fn text_of(hay: &dyn Haystack, entry: Entry) -> String {
+    let bytes = Opened::new(hay).and_then(|o| o.read(entry.offset, SHOWN as u64));
+    let bytes = bytes.unwrap_or_default();
+    let end = memchr::memchr(b'\n', &bytes).unwrap_or(bytes.len());
+    to_text(trimmed(bytes.get(..end).unwrap_or_default()), &[]).0
+}
+
 /// The bytes of a line without its end.
 fn trimmed(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -195,7 +203,7 @@ fn to_text(bytes: &[u8], marks: &[Range<usize>]) -> (String, Vec<Range<usize>>) 
 }
 
 /// A matching line with its text.
-fn line_row(opened: &Opened<'_>, matcher: &RegexMatcher, place: Place, entry: Entry) -> Row {
+fn line_row(opened: &Opened<'_>, compiled: &Compiled, place: Place, entry: Entry) -> Row {
     let skip = if entry.column > SHOWN as u64 / 2 {
         entry.column - BEFORE
     } else {
@@ -213,13 +221,7 @@ fn line_row(opened: &Opened<'_>, matcher: &RegexMatcher, place: Place, entry: En
     };
     let end = memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |i| i + 1);
     let line = trimmed(bytes.get(..end).unwrap_or_default());
-    let mut marks = Vec::new();
-    // An error of the matcher leaves the line without marks.
-    let _ = matcher.find_iter(line, |m| {
-        marks.push(m.start()..m.end());
-        marks.len() < MARKS
-    });
-    let (text, marks) = to_text(line, &marks);
+    let (text, marks) = to_text(line, &compiled.marks(line, MARKS));
     Row::Line {
         place,
         entry,
@@ -255,7 +257,7 @@ fn around(opened: &Opened<'_>, entry: Entry, n: u8) -> io::Result<(Vec<String>, 
 
 /// Reads the rows that are asked for. What it reads are files: it is nothing for a thread that must not wait.
 #[must_use]
-pub fn page(results: &Results, sources: &[Arc<dyn Source>], matcher: &RegexMatcher, look: Look) -> Page {
+pub fn page(results: &Results, sources: &[Arc<dyn Source>], compiled: &Compiled, look: Look) -> Page {
     let mut rows = Vec::new();
     let mut group = results.group(look.top.group);
     let mut from = look.top.line;
@@ -274,7 +276,7 @@ pub fn page(results: &Results, sources: &[Arc<dyn Source>], matcher: &RegexMatch
         }
         if !folded {
             let hay = source.and_then(|s| s.again(&g.name));
-            lines_of(results, hay.as_deref(), matcher, &look, &g, from.unwrap_or(0), &mut rows);
+            lines_of(results, hay.as_deref(), compiled, &look, &g, from.unwrap_or(0), &mut rows);
         }
         from = None;
         group = results.neighbour(g.id, true);
@@ -285,7 +287,7 @@ pub fn page(results: &Results, sources: &[Arc<dyn Source>], matcher: &RegexMatch
 fn lines_of(
     results: &Results,
     hay: Option<&dyn Haystack>,
-    matcher: &RegexMatcher,
+    compiled: &Compiled,
     look: &Look,
     g: &Group,
     from: u32,
@@ -318,7 +320,7 @@ fn lines_of(
             }
         };
         if look.context == 0 {
-            rows.push(line_row(opened, matcher, place, *entry));
+            rows.push(line_row(opened, compiled, place, *entry));
             continue;
         }
         let (before, after) = around(opened, *entry, look.context).unwrap_or_default();
@@ -332,7 +334,7 @@ fn lines_of(
                 rows.push(Row::Context { group: g.id, line, text });
             }
         }
-        rows.push(line_row(opened, matcher, place, *entry));
+        rows.push(line_row(opened, compiled, place, *entry));
         shown = entry.line;
         let next = entries.get(i + 1).map_or(u64::MAX, |e| e.line);
         for (n, text) in after.into_iter().enumerate() {

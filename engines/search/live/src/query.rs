@@ -2,6 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
+use grep_matcher::Matcher;
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use ignore::{
     overrides::{Override, OverrideBuilder},
@@ -270,6 +271,18 @@ impl Compiled {
     pub(crate) const fn types(&self) -> &Types {
         &self.types
     }
+
+    /// The matches in a line, the first so many.
+    #[must_use]
+    pub fn marks(&self, line: &[u8], most: usize) -> Vec<Range<usize>> {
+        let mut marks = Vec::new();
+        // An error of the matcher leaves the line without marks.
+        let _ = self.matcher.find_iter(line, |m| {
+            marks.push(m.start()..m.end());
+            marks.len() < most
+        });
+        marks
+    }
 }
 
 /// A word as a shell reads it back.
@@ -286,7 +299,6 @@ pub fn shell_quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grep_matcher::Matcher;
 
     fn q(text: &str) -> Query {
         Query {

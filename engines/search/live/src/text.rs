@@ -17,6 +17,7 @@ pub struct Text {
     id: Vec<u8>,
     title: String,
     bytes: Arc<[u8]>,
+    numbers: Option<Arc<[u64]>>,
 }
 
 impl Text {
@@ -27,7 +28,24 @@ impl Text {
             id: id.into(),
             title: title.into(),
             bytes: bytes.into(),
+            numbers: None,
         }
+    }
+
+    /// The same, with the number that each of its lines has where it comes from.
+    #[must_use]
+    pub fn with_numbers(mut self, numbers: impl Into<Arc<[u64]>>) -> Self {
+        self.numbers = Some(numbers.into());
+        self
+    }
+}
+
+impl Text {
+    /// The number that a line (from 1) has where it comes from.
+    #[must_use]
+    pub fn number(&self, line: u64) -> u64 {
+        let at = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.numbers.as_ref().and_then(|n| n.get(at)).copied().unwrap_or(line)
     }
 }
 
@@ -88,6 +106,10 @@ impl Source for Texts {
 
     fn again(&self, id: &[u8]) -> Option<Arc<dyn Haystack>> {
         Some(Arc::new(self.find(id)?.clone()))
+    }
+
+    fn number(&self, id: &[u8], line: u64) -> u64 {
+        self.find(id).map_or(line, |t| t.number(line))
     }
 
     fn title(&self, id: &[u8]) -> String {

@@ -301,6 +301,27 @@ impl Vt {
         Some(out)
     }
 
+    /// The newest lines of the scrollback and the screen, at most so many: their text, and the number of the row that each
+    /// begins in. Rows that were only wrapped are one line.
+    #[must_use]
+    pub fn lines(&self, most: u64) -> (String, Vec<u64>) {
+        let end = self.core.screen_top() + u64::from(self.core.told.rows);
+        let first = self.core.first_line().max(end.saturating_sub(most));
+        let (mut text, mut numbers, mut goes_on) = (String::new(), Vec::new(), false);
+        for line in first..end {
+            let Some(row) = self.core.line(line) else { continue };
+            if !goes_on {
+                numbers.push(line);
+            }
+            row.push_text(0, usize::MAX, &mut text, None);
+            goes_on = self.core.wrapped(line);
+            if !goes_on {
+                text.push('\n');
+            }
+        }
+        (text, numbers)
+    }
+
     /// Whether a line goes on in the next.
     #[must_use]
     pub fn line_wrapped(&self, line: u64) -> bool {

@@ -80,6 +80,17 @@ fn assert_same(a: &Vt, b: &Vt) {
 }
 
 #[test]
+fn lines_are_whole_whatever_they_were_wrapped_at() {
+    let mut vt = Vt::new(Size::new(10, 3), ScrollbackLimits { lines: 100, bytes: 1 << 20 });
+    vt.feed(b"one\r\na line of more than ten\r\nthree\r\nfour\r\n");
+    let (text, numbers) = vt.lines(u64::MAX);
+    assert_eq!(text, "one\na line of more than ten\nthree\nfour\n\n");
+    assert_eq!(numbers, [0, 1, 4, 5, 6]);
+    let (text, numbers) = vt.lines(3);
+    assert_eq!((text.as_str(), numbers), ("three\nfour\n\n", vec![4, 5, 6]));
+}
+
+#[test]
 fn a_flood_takes_the_short_cut() {
     let mut v = fed(80, 24, "x\r\n".repeat(50));
     let lines = (0..1000).map(|i| format!("line {i}  \r\n")).collect::<String>();
