@@ -12,14 +12,20 @@ fn open(house: &House, cols: u16, rows: u16) -> Term {
     for d in ["src/deep", "doc"] {
         std::fs::create_dir_all(root.join(d)).expect("a directory");
     }
-    house.file("tree/src/main.rs", "// The needle is here.\nfn main() {\n    let needle = 42; // needle\n}\n");
-    house.file("tree/src/deep/lib.rs", "pub fn thread() {}\npub const NEEDLE: u8 = 1;\n");
+    house.file(
+        "tree/src/main.rs",
+        "// The needle is here.\nfn main() {\n    let needle = 42; // needle\n}\n",
+    );
+    house.file(
+        "tree/src/deep/lib.rs",
+        "pub fn thread() {}\npub const NEEDLE: u8 = 1;\n",
+    );
     house.file("tree/doc/notes.txt", "hay\nhay\nhay\nneedles and pins\nhay\nhay\n");
     house.file("tree/.hidden", "a hidden needle\n");
     house.file(
         "config/quarterdeck/layouts/s.kdl",
         &format!(
-            "layout {{ tab {{ pane kind=\"search\" focus=#true cwd={:?}; pane; }} }}\n",
+            "layout {{ tab {{ pane kind=\"search\" name=\"find\" focus=#true cwd={:?}; pane; }} }}\n",
             root.display().to_string()
         ),
     );
@@ -84,12 +90,13 @@ fn the_list_is_walked_folded_marked_and_copied_from() {
     t.send("needle\r");
     t.wait_mode("NAV");
     t.wait_text("needles and pins");
-    golden("search", &t);
     t.send("c");
     t.wait_text("2 lines of context");
     t.wait_text("2 hay");
     t.send("c");
     t.wait_gone("2 hay");
+    t.wait_text("no context");
+    golden("search", &t);
     // Folding a file hides its lines, folding all leaves the headings.
     t.send("x");
     t.wait_gone("needles and pins");
@@ -201,8 +208,14 @@ fn replacing_shows_what_would_change_and_is_taken_back() {
     t.wait_text("replace 3 lines in 2 files? y n");
     t.send("y");
     t.wait_text("replaced in 2 files");
-    assert_eq!(tree(&house, "src/main.rs"), "// The pin is here.\nfn main() {\n    let pin = 42; // pin\n}\n");
-    assert_eq!(tree(&house, "src/deep/lib.rs"), "pub fn thread() {}\npub const pin: u8 = 1;\n");
+    assert_eq!(
+        tree(&house, "src/main.rs"),
+        "// The pin is here.\nfn main() {\n    let pin = 42; // pin\n}\n"
+    );
+    assert_eq!(
+        tree(&house, "src/deep/lib.rs"),
+        "pub fn thread() {}\npub const pin: u8 = 1;\n"
+    );
     assert!(tree(&house, "doc/notes.txt").contains("needles"));
     t.wait_gone("let needle");
     t.send("u");
@@ -221,7 +234,10 @@ fn replacing_shows_what_would_change_and_is_taken_back() {
 fn everything_is_searched_from_the_menu() {
     let house = House::new();
     house.file("home/.bash_history", "#1700000000\nmake the-haystack\n");
-    house.file("app.log", "level=info one\nlevel=warn the-haystack burns\nlevel=info two\n");
+    house.file(
+        "app.log",
+        "level=info one\nlevel=warn the-haystack burns\nlevel=info two\n",
+    );
     let at = house.path().display();
     std::fs::create_dir(house.path().join("work")).expect("a directory");
     house.file(
@@ -248,7 +264,9 @@ fn everything_is_searched_from_the_menu() {
     t.wait_text("line 100");
     t.wait("the cursor is at the line", |s| {
         let (row, _) = s.cursor_position();
-        s.rows(0, 90).nth(usize::from(row)).is_some_and(|l| l.contains("the-haystack"))
+        s.rows(0, 90)
+            .nth(usize::from(row))
+            .is_some_and(|l| l.contains("the-haystack"))
     });
     t.send("q");
     t.wait_mode("RAW");

@@ -173,7 +173,12 @@ impl Session {
         let is_shell = |s: &crate::slots::Slot| {
             s.spec.kind == PaneSpec::TERMINAL && s.spec.command.is_none() && !s.pane.is_dead() && s.crashed.is_none()
         };
-        let shells: Vec<PaneId> = self.slots.iter().filter(|(_, s)| is_shell(s)).map(|(id, _)| *id).collect();
+        let shells: Vec<PaneId> = self
+            .slots
+            .iter()
+            .filter(|(_, s)| is_shell(s))
+            .map(|(id, _)| *id)
+            .collect();
         let tab = self.model.active_tab().map(|t| t.id);
         let last = self.last_shell.filter(|id| shells.contains(id));
         let here = || shells.iter().copied().find(|id| self.model.pane_tab(*id) == tab);

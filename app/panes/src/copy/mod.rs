@@ -207,12 +207,13 @@ impl CopyMode {
         let rows = u64::from(vt.size().rows.max(1));
         let top = vt.view_top_line();
         if !(top..top + rows).contains(&to.line) {
-            // From below, so that the lines after it are seen too.
-            let below = Pos {
-                line: to.line.saturating_add(rows / 2),
-                ..to
+            // Half a screen further on first, so that the lines on both sides of it are seen.
+            let line = if to.line < top {
+                to.line.saturating_sub(rows / 2)
+            } else {
+                to.line.saturating_add(rows / 2)
             };
-            self.go(below, vt);
+            self.go(Pos { line, ..to }, vt);
         }
         self.want_col = to.col;
         self.go(to, vt);

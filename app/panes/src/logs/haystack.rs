@@ -131,7 +131,9 @@ impl Source for OpenLogs {
 
     fn number(&self, id: &[u8], line: u64) -> u64 {
         let read = self.read.lock();
-        Self::part(id).and_then(|p| read.get(&p)).map_or(line, |t| t.number(line))
+        Self::part(id)
+            .and_then(|p| read.get(&p))
+            .map_or(line, |t| t.number(line))
     }
 
     fn title(&self, id: &[u8]) -> String {

@@ -10,15 +10,13 @@ use qd_tty::{CursorShape, LinkId, Rect};
 use qd_ui::{Look, Role};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Ask, Region, SearchPane, WIDE, preview::Shown, query::Field};
-use crate::{Cursor, Focus};
+use super::{Ask, Region, SearchPane, WIDE, query::Field};
+use crate::{Cursor, Focus, Pane};
 
 /// Below this the pane says what it is and no more.
 const SMALL: (u16, u16) = (20, 4);
 /// Links to files that a pane makes: the terminal's table of them has an end.
 const LINKS: usize = 2000;
-/// Matches that are marked in a line of the preview.
-const MARKS: usize = 100;
 /// Columns of a tab stop.
 const TAB: usize = 4;
 
@@ -47,7 +45,7 @@ fn bytes(n: u64) -> String {
 }
 
 /// Text as it stands on a screen: tabs are blanks, other control characters are seen.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut col = 0;
     for c in text.chars() {
@@ -87,7 +85,7 @@ fn file_uri(path: &std::path::Path) -> Option<String> {
 }
 
 /// One row of the screen, written from left to right.
-struct Line<'f> {
+pub(super) struct Line<'f> {
     frame: &'f mut Frame,
     x: u16,
     y: u16,
@@ -95,7 +93,7 @@ struct Line<'f> {
 }
 
 impl<'f> Line<'f> {
-    fn new(frame: &'f mut Frame, area: Rect, y: u16) -> Self {
+    pub(super) fn new(frame: &'f mut Frame, area: Rect, y: u16) -> Self {
         Self {
             frame,
             x: area.x,
@@ -104,7 +102,7 @@ impl<'f> Line<'f> {
         }
     }
 
-    fn put(&mut self, text: &str, style: Style) {
+    pub(super) fn put(&mut self, text: &str, style: Style) {
         let room = self.end.saturating_sub(self.x);
         self.x += self.frame.put_str(self.x, self.y, room, text, style);
     }
@@ -201,7 +199,7 @@ impl SearchPane {
         let (seen, start, col) = text.view(room);
         let from = line.x;
         if self.region == Region::Query && self.field == Field::Text {
-            caret = Some((from + u16::try_from(col).unwrap_or(0), area.y, CursorShape::Bar));
+            caret = Some((from + u16::try_from(col).unwrap_or(0), area.y, CursorShape::SteadyBar));
         }
         line.put(&seen, look.style(Role::Text));
         if text.text().is_empty() {
@@ -210,7 +208,10 @@ impl SearchPane {
         let y = area.y + 1;
         if let Some(e) = v.error.as_ref().filter(|e| e.field == Wrong::Text) {
             let before = text.text().get(start..e.span.start.max(start)).unwrap_or_default();
-            let x = from + u16::try_from(before.width()).unwrap_or(0).min(area.w.saturating_sub(10));
+            let x = from
+                + u16::try_from(before.width())
+                    .unwrap_or(0)
+                    .min(area.w.saturating_sub(10));
             let wide = text.text().get(e.span.clone()).map_or(1, str::width).max(1);
             let marks = "^".repeat(wide.min(usize::from(area.w) / 2));
             let style = look.on(Role::InputError, Role::Background);
@@ -226,7 +227,7 @@ impl SearchPane {
             return caret;
         }
         let mut line = Line::new(frame, area, y);
-        let mut chip = |line: &mut Line<'_>, on: bool, text: &str| {
+        let chip = |line: &mut Line<'_>, on: bool, text: &str| {
             let style = if on {
                 look.on(Role::PopupButton, Role::PopupButton)
             } else {
@@ -253,10 +254,14 @@ impl SearchPane {
             let room = usize::from(line.end.saturating_sub(line.x)).min(if here { 40 } else { 20 });
             let (seen, _, col) = edit.view(room);
             if here {
-                caret = Some((line.x + u16::try_from(col).unwrap_or(0), y, CursorShape::Bar));
+                caret = Some((line.x + u16::try_from(col).unwrap_or(0), y, CursorShape::SteadyBar));
             }
             let role = if bad.is_some() { Role::InputError } else { Role::Text };
-            let seen = if edit.text().is_empty() && !here { "any".into() } else { seen };
+            let seen = if edit.text().is_empty() && !here {
+                "any".into()
+            } else {
+                seen
+            };
             line.put(&seen, look.on(role, Role::Background));
             if let Some(e) = bad {
                 line.put(&format!(" {}", e.message), look.style(Role::TextError));
@@ -284,7 +289,10 @@ impl SearchPane {
                 State::Cancelled => empty(frame, "stopped before anything was found \u{b7} r searches again"),
                 State::Idle | State::Done => empty(
                     frame,
-                    &format!("nothing found in {} files \u{b7} Alt-h searches hidden ones too", grouped(v.files)),
+                    &format!(
+                        "nothing found in {} files \u{b7} Alt-h searches hidden ones too",
+                        grouped(v.files)
+                    ),
                 ),
             }
             return;
@@ -365,8 +373,14 @@ impl SearchPane {
                     }
                     let mut at = 0;
                     for m in marks {
-                        line.put(&visible(text.get(at..m.start).unwrap_or_default()), look.on(Role::Text, under));
-                        line.put(&visible(text.get(m.clone()).unwrap_or_default()), look.style(Role::SearchMatch));
+                        line.put(
+                            &visible(text.get(at..m.start).unwrap_or_default()),
+                            look.on(Role::Text, under),
+                        );
+                        line.put(
+                            &visible(text.get(m.clone()).unwrap_or_default()),
+                            look.style(Role::SearchMatch),
+                        );
                         at = m.end;
                     }
                     line.put(&visible(text.get(at..).unwrap_or_default()), look.on(Role::Text, under));
@@ -378,139 +392,15 @@ impl SearchPane {
                     let dim = look.on(Role::TextDim, under);
                     line.put(&format!("{} {}", number(*n), visible(text)), dim);
                 }
-                Row::Gap => line.put(&format!("{} \u{22ef}", " ".repeat(digits)), look.on(Role::TextDim, under)),
+                Row::Gap => line.put(
+                    &format!("{} \u{22ef}", " ".repeat(digits)),
+                    look.on(Role::TextDim, under),
+                ),
                 Row::Gone { entry, why, .. } => {
                     line.put(&format!("{} ", number(entry.line)), look.on(Role::TextDim, under));
                     line.put(why, look.on(Role::TextError, under));
                 }
             }
-        }
-    }
-
-    fn paint_preview(&mut self, frame: &mut Frame, area: Rect, look: &Look, v: &View, right: bool) {
-        // A line parts it from the list.
-        let rule = look.style(Role::PaneFrame);
-        let inner = if right {
-            for y in area.y..area.bottom() {
-                frame.put_str(area.x, y, 1, look.marks().vertical, rule);
-            }
-            Rect::new(area.x + 2, area.y, area.w.saturating_sub(2), area.h)
-        } else {
-            let bar = look.marks().horizontal.repeat(usize::from(area.w));
-            frame.put_str(area.x, area.y, area.w, &bar, rule);
-            Rect::new(area.x, area.y + 1, area.w, area.h - 1)
-        };
-        let shown = self.preview.as_ref().and_then(super::preview::Preview::shown);
-        let Some(at) = self.preview_line() else { return };
-        let (first, lines) = match shown {
-            None => return,
-            Some(Shown::Nothing(why)) => {
-                frame.put_str(inner.x, inner.y, inner.w, &why, look.style(Role::TextDim));
-                return;
-            }
-            Some(Shown::Lines { first, lines }) => (first, lines),
-        };
-        let top = at.saturating_sub(u64::from(inner.h / 2)).max(1);
-        for row in 0..inner.h {
-            let n = top + u64::from(row);
-            let Some(pieces) = n.checked_sub(first).and_then(|i| lines.get(usize::try_from(i).ok()?)) else {
-                continue;
-            };
-            let y = inner.y + row;
-            let under = if n == at { Role::ListSelected } else { Role::Background };
-            if n == at {
-                frame.fill(Rect::new(inner.x, y, inner.w, 1), look.blank(Role::ListSelected));
-            }
-            let mut line = Line::new(frame, inner, y);
-            line.put(&format!("{n:>4} "), look.on(Role::TextDim, under));
-            let whole: String = pieces.iter().map(|(_, t)| t.as_str()).collect();
-            let compiled = v.compiled.as_ref().filter(|_| n == at);
-            let marks = compiled.map(|c| c.marks(whole.as_bytes(), MARKS)).unwrap_or_default();
-            let mut from = 0;
-            for (role, text) in pieces {
-                for (part, hit) in cut_at(text, from, &marks) {
-                    let style = if hit {
-                        look.style(Role::SearchMatch)
-                    } else {
-                        look.on(*role, under)
-                    };
-                    line.put(&visible(part), style);
-                }
-                from += text.len();
-            }
-        }
-    }
-
-    fn paint_plan(&mut self, frame: &mut Frame, area: Rect, look: &Look) {
-        let Some(r) = &mut self.replacing else { return };
-        let height = usize::from(area.h).max(1);
-        // A hunk is two rows.
-        let tall = |row: &(u32, Option<u32>)| if row.1.is_some() { 2 } else { 1 };
-        r.top = r.top.min(r.at);
-        while r.rows.get(r.top..=r.at).unwrap_or_default().iter().map(tall).sum::<usize>() > height && r.top < r.at {
-            r.top += 1;
-        }
-        let mut y = area.y;
-        for (i, (f, hunk)) in r.rows.iter().enumerate().skip(r.top) {
-            if y >= area.bottom() {
-                break;
-            }
-            let Some(file) = r.plan.files.get(*f as usize) else { continue };
-            let here = i == r.at;
-            let under = if here { Role::ListSelected } else { Role::Background };
-            if here {
-                frame.fill(Rect::new(area.x, y, area.w, 1), look.blank(Role::ListSelected));
-            }
-            let mut line = Line::new(frame, area, y);
-            match hunk.and_then(|h| Some((h, file.hunks.get(h as usize)?))) {
-                None => {
-                    let n = (0u32..).zip(&file.hunks).filter(|(h, _)| !r.off.contains(&(*f, *h))).count();
-                    let sign = if n > 0 { "[x] " } else { "[ ] " };
-                    line.put(sign, look.on(Role::ListMarked, under));
-                    line.put(&visible(&file.title), look.on(Role::TextInfo, under));
-                    line.put(&format!("  {n} of {}", file.hunks.len()), look.on(Role::TextDim, under));
-                }
-                Some((h, hunk)) => {
-                    let on = !r.off.contains(&(*f, h));
-                    let sign = if on { "  [x] " } else { "  [ ] " };
-                    line.put(sign, look.on(Role::ListMarked, under));
-                    let text = |b: &[u8]| visible(String::from_utf8_lossy(b).trim_end_matches('\r'));
-                    line.put(
-                        &format!("{:>4} -{}", hunk.line, text(&hunk.old)),
-                        look.on(Role::DiffRemoved, under),
-                    );
-                    y += 1;
-                    if y < area.bottom() {
-                        let mut line = Line::new(frame, area, y);
-                        let role = if on { Role::DiffAdded } else { Role::TextDim };
-                        line.put(&format!("           +{}", text(&hunk.new)), look.style(role));
-                    }
-                }
-            }
-            y += 1;
-        }
-    }
-
-    fn paint_panel(&mut self, frame: &mut Frame, area: Rect, look: &Look) {
-        let Some(panel) = self.panel.clone() else { return };
-        let rows = panel.rows(self);
-        frame.put_str(area.x, area.y, area.w, panel.title(), look.style(Role::PaneTitleFocused));
-        let height = usize::from(area.h.saturating_sub(1));
-        let first = (panel.at + 1).saturating_sub(height);
-        let wide = rows.iter().map(|(k, _)| k.width()).max().unwrap_or(0).min(usize::from(area.w) / 2);
-        for (i, (key, doc)) in rows.iter().enumerate().skip(first).take(height) {
-            let y = area.y + 1 + u16::try_from(i - first).unwrap_or(0);
-            let under = if i == panel.at { Role::ListSelected } else { Role::Background };
-            if i == panel.at {
-                frame.fill(Rect::new(area.x, y, area.w, 1), look.blank(Role::ListSelected));
-            }
-            let mut line = Line::new(frame, area, y);
-            let pad = " ".repeat(wide.saturating_sub(key.width()));
-            line.put(&format!(" {}{pad}  ", visible(key)), look.on(Role::ListKeys, under));
-            line.put(&visible(doc), look.on(Role::Text, under));
-        }
-        if rows.is_empty() {
-            frame.put_str(area.x, area.y + 1, area.w, "there are none", look.style(Role::TextDim));
         }
     }
 
@@ -527,7 +417,7 @@ impl SearchPane {
             line.put(&label, look.on(Role::InputPrompt, Role::Background));
             let room = usize::from(line.end.saturating_sub(line.x));
             let (seen, _, col) = edit.view(room);
-            let caret = (line.x + u16::try_from(col).unwrap_or(0), area.y, CursorShape::Bar);
+            let caret = (line.x + u16::try_from(col).unwrap_or(0), area.y, CursorShape::SteadyBar);
             line.put(&seen, look.style(Role::Text));
             return Some(caret);
         }
@@ -542,7 +432,8 @@ impl SearchPane {
                 0 => String::new(),
                 n => format!(", {n} files cannot be changed"),
             };
-            let text = format!("{n} lines in {files} files would change{skipped} \u{b7} Enter replaces, Space leaves one out");
+            let text =
+                format!("{n} lines in {files} files would change{skipped} \u{b7} Enter replaces, Space leaves one out");
             line.put(&text, look.style(Role::TextWarn));
             return None;
         }
@@ -578,38 +469,16 @@ impl SearchPane {
     }
 }
 
-/// A piece of a line, cut where matches begin and end. `from` is where it begins in the line.
-fn cut_at<'t>(text: &'t str, from: usize, marks: &[std::ops::Range<usize>]) -> Vec<(&'t str, bool)> {
-    let mut out = Vec::new();
-    let mut at = 0;
-    for m in marks {
-        let begin = m.start.saturating_sub(from).clamp(at, text.len());
-        let end = m.end.saturating_sub(from).clamp(begin, text.len());
-        let (Some(before), Some(hit)) = (text.get(at..begin), text.get(begin..end)) else {
-            continue;
-        };
-        out.push((before, false));
-        out.push((hit, true));
-        at = end;
-    }
-    out.push((text.get(at..).unwrap_or_default(), false));
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_is_cut_where_matches_are() {
-        assert_eq!(cut_at("abcdef", 0, &[1..2, 4..6]), [("a", false), ("b", true), ("cd", false), ("ef", true), ("", false)]);
-        assert_eq!(cut_at("def", 3, &[1..4]), [("", false), ("d", true), ("ef", false)]);
-        assert_eq!(cut_at("abc", 0, &[]), [("abc", false)]);
-    }
-
-    #[test]
     fn paths_are_written_as_uris() {
-        assert_eq!(file_uri(std::path::Path::new("/a b/\u{e4}")).unwrap(), "file:///a%20b/%C3%A4");
+        assert_eq!(
+            file_uri(std::path::Path::new("/a b/\u{e4}")).unwrap(),
+            "file:///a%20b/%C3%A4"
+        );
         assert_eq!(file_uri(std::path::Path::new("a")), None);
     }
 

@@ -66,13 +66,19 @@ pub(super) fn hints(pane: &SearchPane) -> Hints {
 pub(super) const HELP: &[(&str, &str)] = &[
     ("/", "to the query; Enter, Tab: on from there to the list"),
     ("Alt-r Alt-w Alt-c Alt-h", "regex, whole words, case, hidden files"),
-    ("Alt-g Alt-t", "only files by globs (*.rs !target/**), by types (rust !js)"),
+    (
+        "Alt-g Alt-t",
+        "only files by globs (*.rs !target/**), by types (rust !js)",
+    ),
     ("Ctrl-p Ctrl-n, [ ]", "the searches of before"),
     ("j k \u{2191} \u{2193}", "one row down, up"),
     ("Ctrl-d Ctrl-u PgDn PgUp", "half a page, a page"),
     ("g g, G", "to the beginning, to the end"),
     ("n N", "the next, previous file"),
-    ("Enter, o, e", "open: an editor at the line, the place in its pane; a heading folds"),
+    (
+        "Enter, o, e",
+        "open: an editor at the line, the place in its pane; a heading folds",
+    ),
     ("x X", "fold this file, all files"),
     ("c, + -", "lines of context: none, two; more, fewer"),
     ("p", "the file around the line"),

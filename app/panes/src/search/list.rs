@@ -109,7 +109,14 @@ impl SearchPane {
                 };
                 self.select(&v, to);
             }
-            None => self.say(if forward { "this is the last" } else { "this is the first" }, true),
+            None => self.say(
+                if forward {
+                    "this is the last"
+                } else {
+                    "this is the first"
+                },
+                true,
+            ),
         }
     }
 
@@ -155,7 +162,11 @@ impl SearchPane {
     pub(super) fn find_at(&self, v: &View, place: Place) -> Option<Find> {
         let group = v.results.group(place.group)?;
         let source = v.sources.get(usize::from(group.source))?;
-        let entry = v.results.entries(group.id, place.line.unwrap_or(0), 1).into_iter().next()?;
+        let entry = v
+            .results
+            .entries(group.id, place.line.unwrap_or(0), 1)
+            .into_iter()
+            .next()?;
         let text = v.page.as_ref().and_then(|p| {
             p.rows.iter().find_map(|r| match r {
                 Row::Line { place: at, text, .. } if *at == place => Some(text.clone()),

@@ -2,6 +2,7 @@
 //! searching and reads whatever is shown; this pane owns the query as it is typed, the selection, and what is open beside
 //! the list. The same view over everything the session has is the picker "search everything".
 
+mod beside;
 mod draw;
 mod highlight;
 mod keys;
@@ -320,7 +321,11 @@ impl SearchPane {
         self.poll_replace(v);
         let title = match v.query.text.as_str() {
             "" => format!("search \u{25b8} {}", self.place_name()),
-            t => format!("search \u{25b8} {}  [{}]", self.place_name(), t.chars().take(40).collect::<String>()),
+            t => format!(
+                "search \u{25b8} {}  [{}]",
+                self.place_name(),
+                t.chars().take(40).collect::<String>()
+            ),
         };
         let title: String = title.chars().filter(|c| !c.is_control()).collect();
         if title != self.title {

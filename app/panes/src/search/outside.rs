@@ -10,7 +10,11 @@ use crate::PaneEvent;
 /// The editor's command for a file at a line and a column, as that editor takes them.
 pub(super) fn editor_command(editor: &str, path: &str, line: u64, column: u64) -> Vec<String> {
     let mut argv: Vec<String> = editor.split_whitespace().map(str::to_owned).collect();
-    let name = argv.first().and_then(|p| p.rsplit('/').next()).unwrap_or_default().to_owned();
+    let name = argv
+        .first()
+        .and_then(|p| p.rsplit('/').next())
+        .unwrap_or_default()
+        .to_owned();
     match name.as_str() {
         "vi" | "vim" | "nvim" | "view" | "gvim" => {
             argv.push(format!("+call cursor({line},{column})"));
@@ -45,7 +49,10 @@ fn pane_of(find: &Find) -> Option<(PaneId, u32)> {
 
 /// Where it is, as compilers say it.
 fn place(find: &Find) -> String {
-    let name = find.path.as_ref().map_or_else(|| find.title.clone(), |p| p.display().to_string());
+    let name = find
+        .path
+        .as_ref()
+        .map_or_else(|| find.title.clone(), |p| p.display().to_string());
     format!("{name}:{}:{}", find.line, find.column + 1)
 }
 
@@ -115,7 +122,11 @@ impl SearchPane {
         let words: Vec<String> = all
             .iter()
             .map(|f| match what {
-                'p' => shell_quote(&f.path.as_ref().map_or_else(|| f.title.clone(), |p| p.display().to_string())),
+                'p' => shell_quote(
+                    &f.path
+                        .as_ref()
+                        .map_or_else(|| f.title.clone(), |p| p.display().to_string()),
+                ),
                 _ => f.text.trim().to_owned(),
             })
             .filter(|w| !w.is_empty())
@@ -145,7 +156,10 @@ impl SearchPane {
         let mut lines: Vec<String> = all
             .iter()
             .map(|f| match what {
-                'p' => f.path.as_ref().map_or_else(|| f.title.clone(), |p| p.display().to_string()),
+                'p' => f
+                    .path
+                    .as_ref()
+                    .map_or_else(|| f.title.clone(), |p| p.display().to_string()),
                 'l' => f.text.clone(),
                 'n' => place(f),
                 _ => format!("{}: {}", place(f), f.text),

@@ -84,13 +84,11 @@ impl Panel {
         match &self.content {
             Content::Menu => own(MENU),
             Content::Help => own(HELP),
-            Content::Saved(all) => all
-                .iter()
-                .map(|s| (s.name.clone(), s.query.rg_command(None)))
-                .collect(),
+            Content::Saved(all) => all.iter().map(|s| (s.name.clone(), s.query.rg_command(None))).collect(),
             Content::Faults => {
                 let v = pane.view();
-                let mut rows: Vec<(String, String)> = v.faults.iter().map(|f| (f.what.clone(), f.why.clone())).collect();
+                let mut rows: Vec<(String, String)> =
+                    v.faults.iter().map(|f| (f.what.clone(), f.why.clone())).collect();
                 let more = v.fault_count.saturating_sub(rows.len() as u64);
                 if more > 0 {
                     rows.push((String::new(), format!("and {more} more")));

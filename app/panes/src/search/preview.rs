@@ -129,7 +129,9 @@ fn work(asked: &mpsc::Receiver<Request>, out: &Cell, wake: &Wake) {
         match &known.text {
             Err(why) => put(Shown::Nothing(why.clone())),
             Ok((text, lines)) => {
-                let middle = usize::try_from(r.key.line.saturating_sub(1)).unwrap_or(0).min(lines.len());
+                let middle = usize::try_from(r.key.line.saturating_sub(1))
+                    .unwrap_or(0)
+                    .min(lines.len());
                 let from = middle.saturating_sub(AROUND);
                 let to = (middle + AROUND).min(lines.len());
                 let line = |i: usize| lines.get(i).and_then(|s| text.get(s.clone())).unwrap_or_default();
@@ -194,7 +196,11 @@ impl SearchPane {
             group: at.group,
             line: find.line,
         };
-        let Some(hay) = v.sources.get(usize::from(find.source)).and_then(|s| s.again(&find.name)) else {
+        let Some(hay) = v
+            .sources
+            .get(usize::from(find.source))
+            .and_then(|s| s.again(&find.name))
+        else {
             return;
         };
         if let Some(p) = self.preview.as_mut().filter(|p| p.wanted.as_ref() != Some(&key)) {

@@ -87,7 +87,13 @@ impl SearchPane {
             (None, true) => {
                 // The newest may be what is shown.
                 let newest = all.len().checked_sub(1);
-                newest.map(|n| if all.get(n) == Some(&self.query) { n.saturating_sub(1) } else { n })
+                newest.map(|n| {
+                    if all.get(n) == Some(&self.query) {
+                        n.saturating_sub(1)
+                    } else {
+                        n
+                    }
+                })
             }
             (None, false) => None,
             (Some(n), true) => n.checked_sub(1),

@@ -131,7 +131,10 @@ impl SearchPane {
             }
             Replace::Applied(r) => {
                 self.replacing = None;
-                self.say(format!("{} \u{b7} u takes it back", told("replaced", r)), !r.refused.is_empty());
+                self.say(
+                    format!("{} \u{b7} u takes it back", told("replaced", r)),
+                    !r.refused.is_empty(),
+                );
             }
             Replace::Undone(r) => {
                 self.replacing = None;
@@ -192,7 +195,11 @@ impl SearchPane {
     /// The question before it is done.
     pub(super) fn sure(&self) -> String {
         let (n, in_files) = self.replacing.as_ref().map_or((0, 0), Replacing::wanted);
-        format!("replace {n} line{} in {}? y n", if n == 1 { "" } else { "s" }, files(in_files))
+        format!(
+            "replace {n} line{} in {}? y n",
+            if n == 1 { "" } else { "s" },
+            files(in_files)
+        )
     }
 
     pub(super) fn apply_plan(&mut self) {

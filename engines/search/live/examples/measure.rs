@@ -76,7 +76,9 @@ fn typed(sources: &[Arc<dyn Source>], text: &str, stop_after: Option<Duration>) 
         });
         // A thread that panicked has said so.
         let ended = running.join().ok();
-        ended.zip(at).map_or(Duration::ZERO, |(ended, at)| ended.saturating_duration_since(at))
+        ended
+            .zip(at)
+            .map_or(Duration::ZERO, |(ended, at)| ended.saturating_duration_since(at))
     });
     Ok(Times {
         first: Duration::from_nanos(progress.first.load(Ordering::Relaxed)),
@@ -95,7 +97,10 @@ struct Times {
 
 fn median(mut v: Vec<Duration>) -> (Duration, Duration) {
     v.sort();
-    (v.get(v.len() / 2).copied().unwrap_or_default(), v.last().copied().unwrap_or_default())
+    (
+        v.get(v.len() / 2).copied().unwrap_or_default(),
+        v.last().copied().unwrap_or_default(),
+    )
 }
 
 fn ms(d: Duration) -> f64 {
@@ -108,7 +113,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         [flag, n] if flag == "--matches" => matches(n.parse()?),
         [dir, words @ ..] => {
             let sources: Vec<Arc<dyn Source>> = vec![
-                Arc::new(Texts::new(Kind::History, vec![Text::new("h", "history", b"nothing here\n".to_vec())])),
+                Arc::new(Texts::new(
+                    Kind::History,
+                    vec![Text::new("h", "history", b"nothing here\n".to_vec())],
+                )),
                 Arc::new(Files::new(dir)),
             ];
             let words: Vec<&str> = if words.is_empty() {

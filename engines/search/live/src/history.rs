@@ -58,7 +58,11 @@ impl ShellHistory {
             let mut bytes = Vec::new();
             reader.by_ref().take(LONGEST).read_to_end(&mut bytes).ok()?;
             let name = path.file_name()?.to_string_lossy().into_owned();
-            Some(Text::new(path.as_os_str().as_encoded_bytes(), name, commands(*shell, &bytes)))
+            Some(Text::new(
+                path.as_os_str().as_encoded_bytes(),
+                name,
+                commands(*shell, &bytes),
+            ))
         });
         Texts::new(Kind::History, texts.collect())
     }
@@ -90,7 +94,11 @@ fn is_number(text: &[u8]) -> bool {
 fn without_time(line: &[u8]) -> &[u8] {
     let rest = line.strip_prefix(b": ").unwrap_or_default();
     match memchr::memchr(b';', rest) {
-        Some(i) if rest.get(..i).is_some_and(|t| t.iter().all(|b| b.is_ascii_digit() || *b == b':')) => {
+        Some(i)
+            if rest
+                .get(..i)
+                .is_some_and(|t| t.iter().all(|b| b.is_ascii_digit() || *b == b':')) =>
+        {
             rest.get(i + 1..).unwrap_or_default()
         }
         _ => line,
@@ -124,7 +132,10 @@ mod tests {
     fn each_shell_writes_in_its_own_way() {
         let text = |s, t: &str| String::from_utf8(commands(s, t.as_bytes())).unwrap();
         assert_eq!(text(Shell::Bash, "#1700000000\nls -l\n# a note\n"), "ls -l\n# a note\n");
-        assert_eq!(text(Shell::Zsh, ": 1700000000:0;ls -l\nplain; it\n"), "ls -l\nplain; it\n");
+        assert_eq!(
+            text(Shell::Zsh, ": 1700000000:0;ls -l\nplain; it\n"),
+            "ls -l\nplain; it\n"
+        );
         assert_eq!(text(Shell::Fish, "- cmd: ls -l\n  when: 1700000000\n"), "ls -l\n");
     }
 

@@ -276,7 +276,15 @@ pub fn page(results: &Results, sources: &[Arc<dyn Source>], compiled: &Compiled,
         }
         if !folded {
             let hay = source.and_then(|s| s.again(&g.name));
-            lines_of(results, hay.as_deref(), compiled, &look, &g, from.unwrap_or(0), &mut rows);
+            lines_of(
+                results,
+                hay.as_deref(),
+                compiled,
+                &look,
+                &g,
+                from.unwrap_or(0),
+                &mut rows,
+            );
         }
         from = None;
         group = results.neighbour(g.id, true);
@@ -331,7 +339,11 @@ fn lines_of(
         for (n, text) in before.into_iter().enumerate().rev() {
             let line = entry.line.saturating_sub(n as u64 + 1);
             if line >= first {
-                rows.push(Row::Context { group: g.id, line, text });
+                rows.push(Row::Context {
+                    group: g.id,
+                    line,
+                    text,
+                });
             }
         }
         rows.push(line_row(opened, compiled, place, *entry));
@@ -340,7 +352,11 @@ fn lines_of(
         for (n, text) in after.into_iter().enumerate() {
             let line = entry.line + n as u64 + 1;
             if line < next {
-                rows.push(Row::Context { group: g.id, line, text });
+                rows.push(Row::Context {
+                    group: g.id,
+                    line,
+                    text,
+                });
                 shown = line;
             }
         }

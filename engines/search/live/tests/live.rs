@@ -104,9 +104,7 @@ fn texts(v: &View) -> Vec<String> {
     rows.iter()
         .map(|r| match r {
             Row::Heading { title, group, .. } => format!("{title} ({})", group.matches),
-            Row::Line {
-                entry, text, marks, ..
-            } => {
+            Row::Line { entry, text, marks, .. } => {
                 let marked: Vec<&str> = marks.iter().map(|m| &text[m.clone()]).collect();
                 format!("{}:{}: {text} [{}]", entry.line, entry.column, marked.join(","))
             }
@@ -166,7 +164,9 @@ fn what_is_found_is_listed_by_file_with_its_places() {
         ..q("foo")
     };
     house.ask(Command::Search(hidden)).unwrap();
-    let v = house.until("hidden files too", |v| v.query.hidden && v.state == State::Done && v.page.is_some());
+    let v = house.until("hidden files too", |v| {
+        v.query.hidden && v.state == State::Done && v.page.is_some()
+    });
     assert!(texts(&v).contains(&".hidden (1)".to_owned()), "{:?}", texts(&v));
     let typed = Query {
         types: "rust".into(),
@@ -174,7 +174,9 @@ fn what_is_found_is_listed_by_file_with_its_places() {
         ..q("foo")
     };
     house.ask(Command::Search(typed)).unwrap();
-    let v = house.until("rust", |v| v.query.types == "rust" && v.state == State::Done && v.page.is_some());
+    let v = house.until("rust", |v| {
+        v.query.types == "rust" && v.state == State::Done && v.page.is_some()
+    });
     let headings = texts(&v).iter().filter(|t| t.contains('(')).count();
     // The glob is of files, the pane stays.
     assert_eq!(headings, 2, "{:?}", texts(&v));
@@ -203,7 +205,15 @@ fn a_half_typed_expression_keeps_the_list_and_says_where_it_is_wrong() {
 #[test]
 fn context_stands_around_lines_once() {
     let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let text: String = (1..=30).map(|i| if [3, 5, 20].contains(&i) { format!("hit {i}\n") } else { format!("{i}\n") }).collect();
+    let text: String = (1..=30)
+        .map(|i| {
+            if [3, 5, 20].contains(&i) {
+                format!("hit {i}\n")
+            } else {
+                format!("{i}\n")
+            }
+        })
+        .collect();
     fs::write(dir.path().join("f"), text).unwrap();
     let house = House::new(files(&dir), state.path());
     house.search("hit");
@@ -229,7 +239,13 @@ fn context_stands_around_lines_once() {
     };
     house.ask(Command::Look(look)).unwrap();
     let v = house.until("it is folded", |v| v.page.as_ref().is_some_and(|p| p.rows.len() == 1));
-    assert_eq!(v.results.last(&[top.group].into()), Some(Place { group: top.group, line: None }));
+    assert_eq!(
+        v.results.last(&[top.group].into()),
+        Some(Place {
+            group: top.group,
+            line: None
+        })
+    );
 }
 
 /// Text without end in which nothing matches, and which tells when nobody reads it any more.
@@ -289,11 +305,16 @@ fn a_query_that_finds_nothing_in_what_never_ends_is_cancelled_too() {
     for t in ["yy", "yyy", "yyyy"] {
         house.search(t);
     }
-    house.until("the last is read", |v| v.query.text == "yyyy" && v.bytes > 0 && open.load(Ordering::SeqCst) == 1);
+    house.until("the last is read", |v| {
+        v.query.text == "yyyy" && v.bytes > 0 && open.load(Ordering::SeqCst) == 1
+    });
     house.ask(Command::Cancel).unwrap();
     let v = house.until("nobody reads", |_| open.load(Ordering::SeqCst) == 0);
     drop(v);
-    assert_eq!(house.until("it says so", |v| v.state != State::Running).state, State::Cancelled);
+    assert_eq!(
+        house.until("it says so", |v| v.state != State::Running).state,
+        State::Cancelled
+    );
 }
 
 /// Files that count how often they are looked at.
@@ -319,7 +340,12 @@ impl Source for Counted {
 fn an_extended_text_is_looked_for_where_the_shorter_one_was() {
     let state = tempfile::tempdir().unwrap();
     let text = |n: u8, t: &str| Text::new(vec![n], n.to_string(), t.as_bytes().to_vec());
-    let all = vec![text(1, "foo"), text(2, "foobar"), text(3, "bar"), text(4, "foob\nFOOBX\n")];
+    let all = vec![
+        text(1, "foo"),
+        text(2, "foobar"),
+        text(3, "bar"),
+        text(4, "foob\nFOOBX\n"),
+    ];
     let source = Arc::new(Counted(Texts::new(Kind::Keys, all), AtomicUsize::new(0)));
     let house = House::new(vec![source.clone()], state.path());
     house.search("foo");
@@ -330,7 +356,9 @@ fn an_extended_text_is_looked_for_where_the_shorter_one_was() {
     assert_eq!(source.1.load(Ordering::SeqCst), 3);
     // Asked for again, it is looked for everywhere; so is what does not extend it.
     house.ask(Command::Again).unwrap();
-    house.until("everywhere", |v| v.state == State::Done && source.1.load(Ordering::SeqCst) == 99);
+    house.until("everywhere", |v| {
+        v.state == State::Done && source.1.load(Ordering::SeqCst) == 99
+    });
     house.search("bar");
     assert_eq!(house.done("bar").totals.groups, 2);
 }
@@ -344,7 +372,10 @@ fn what_cannot_be_searched_is_listed_and_holds_nothing_up() {
     fs::write(p(b"binary"), b"needle one\n\0\0 needle two\n").unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, p(b"fifo"), rustix::fs::Mode::RUSR).unwrap();
     std::os::unix::fs::symlink(p(b"."), p(b"loop")).unwrap();
-    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain("l1\nx needle y\n".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let utf16: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain("l1\nx needle y\n".encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
     fs::write(p(b"utf16"), utf16).unwrap();
     fs::write(p(b"mark"), b"\xef\xbb\xbfa\nneedle\n").unwrap();
     let long = fs::File::create(p(b"long")).unwrap();
@@ -363,7 +394,13 @@ fn what_cannot_be_searched_is_listed_and_holds_nothing_up() {
     assert!(rows.contains(&"odd\u{fffd} name (1)".to_owned()), "{rows:?}");
     // A file that is gone when it is looked at says so.
     fs::remove_file(p(b"good")).unwrap();
-    let group = v.results.groups(0, 99).into_iter().find(|g| g.name == b"good").unwrap().id;
+    let group = v
+        .results
+        .groups(0, 99)
+        .into_iter()
+        .find(|g| g.name == b"good")
+        .unwrap()
+        .id;
     let look = Look {
         top: Place { group, line: Some(0) },
         rows: 1,
@@ -382,18 +419,29 @@ fn replacing_is_planned_done_and_taken_back() {
     house.done("foo");
     house.ask(Command::Plan("quux".into())).unwrap();
     let v = house.until("a plan", |v| matches!(v.replace, Replace::Planned(_)));
-    let Replace::Planned(plan) = &v.replace else { unreachable!() };
+    let Replace::Planned(plan) = &v.replace else {
+        unreachable!()
+    };
     assert_eq!((plan.files.len(), plan.hunk_count()), (2, 2));
     house.ask(Command::Apply([(1, 0)].into())).unwrap();
-    house.until("it is done", |v| matches!(&v.replace, Replace::Applied(r) if r.done.len() == 1));
+    house.until(
+        "it is done",
+        |v| matches!(&v.replace, Replace::Applied(r) if r.done.len() == 1),
+    );
     let read = |n: &str| fs::read_to_string(dir.path().join(n)).unwrap();
     assert_eq!(read("src/a.rs"), "fn one() {}\nlet x = quux + quuxbar;\n");
     assert_eq!(read("src/b/c.rs"), "foo\n");
     house.ask(Command::Undo).unwrap();
-    house.until("it is taken back", |v| matches!(&v.replace, Replace::Undone(r) if r.done.len() == 1));
+    house.until(
+        "it is taken back",
+        |v| matches!(&v.replace, Replace::Undone(r) if r.done.len() == 1),
+    );
     assert_eq!(read("src/a.rs"), "fn one() {}\nlet x = foo + foobar;\n");
     house.ask(Command::Undo).unwrap();
-    house.until("nothing is left", |v| matches!(&v.replace, Replace::Refused(e) if e.contains("nothing to take back")));
+    house.until(
+        "nothing is left",
+        |v| matches!(&v.replace, Replace::Refused(e) if e.contains("nothing to take back")),
+    );
 }
 
 #[test]

@@ -53,7 +53,10 @@ fn a_file_keeps_what_belongs_to_it() {
     assert_eq!((done.done.len(), done.refused.len()), (1, 0), "{done:?}");
     assert_eq!(fs::read(&path).unwrap(), b"new one\r\nkeep\nnew two");
     let after = fs::metadata(&path).unwrap();
-    assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
+    assert_eq!(
+        (after.mode(), after.uid(), after.gid()),
+        (before.mode(), before.uid(), before.gid())
+    );
     if attribute {
         let mut buf = [0; 16];
         let n = rustix::fs::getxattr(&path, "user.note", &mut buf[..]).unwrap();
@@ -88,7 +91,10 @@ fn what_has_changed_since_the_preview_is_refused() {
     // What was changed after the replacement is not taken back, and can be tried again.
     put("a", "new and edited\n");
     let r = work.undo().unwrap();
-    assert_eq!((r.done.len(), names(&[r.refused[0].0.clone()])), (0, vec!["a".to_owned()]));
+    assert_eq!(
+        (r.done.len(), names(&[r.refused[0].0.clone()])),
+        (0, vec!["a".to_owned()])
+    );
     put("a", "new\n");
     assert_eq!(names(&work.undo().unwrap().done), ["a"]);
     assert!(work.undo().is_err());
@@ -98,10 +104,18 @@ fn what_has_changed_since_the_preview_is_refused() {
 fn what_is_no_text_is_left_out_of_the_plan() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("text"), "old\n").unwrap();
-    fs::write(dir.path().join("late"), [b"old\n".as_slice(), &[b'x'; 100_000], &[0], b"old\n"].concat()).unwrap();
+    fs::write(
+        dir.path().join("late"),
+        [b"old\n".as_slice(), &[b'x'; 100_000], &[0], b"old\n"].concat(),
+    )
+    .unwrap();
     let p = plan(dir.path(), "old", false, "new");
     assert_eq!(p.files.len(), 1);
-    assert!(p.skipped.iter().all(|(_, why)| why.contains("binary")), "{:?}", p.skipped);
+    assert!(
+        p.skipped.iter().all(|(_, why)| why.contains("binary")),
+        "{:?}",
+        p.skipped
+    );
 }
 
 /// How many files are replaced while the process is killed.
@@ -135,17 +149,26 @@ fn killed_in_the_middle_every_file_is_whole_and_all_is_taken_back() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let changed = || (0..MANY).filter(|i| fs::read_to_string(path(*i)).unwrap() == text(*i, "new")).count();
+    let changed = || {
+        (0..MANY)
+            .filter(|i| fs::read_to_string(path(*i)).unwrap() == text(*i, "new"))
+            .count()
+    };
     let end = Instant::now() + Duration::from_secs(120);
     // The first that is changed is enough: the others follow at once.
     while changed() == 0 {
         assert!(Instant::now() < end, "nothing was ever replaced");
-        assert!(child.try_wait().unwrap().is_none_or(|s| s.success()), "the child failed");
+        assert!(
+            child.try_wait().unwrap().is_none_or(|s| s.success()),
+            "the child failed"
+        );
     }
     child.kill().unwrap();
     child.wait().unwrap();
     let n = changed();
-    let old = (0..MANY).filter(|i| fs::read_to_string(path(*i)).unwrap() == text(*i, "old")).count();
+    let old = (0..MANY)
+        .filter(|i| fs::read_to_string(path(*i)).unwrap() == text(*i, "old"))
+        .count();
     assert_eq!(n + old, MANY, "a file is neither old nor new");
     assert!(n > 0);
     let report = Work::new(&dir.path().join("state")).undo().unwrap();

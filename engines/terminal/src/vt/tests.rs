@@ -81,7 +81,13 @@ fn assert_same(a: &Vt, b: &Vt) {
 
 #[test]
 fn lines_are_whole_whatever_they_were_wrapped_at() {
-    let mut vt = Vt::new(Size::new(10, 3), ScrollbackLimits { lines: 100, bytes: 1 << 20 });
+    let mut vt = Vt::new(
+        Size::new(10, 3),
+        ScrollbackLimits {
+            lines: 100,
+            bytes: 1 << 20,
+        },
+    );
     vt.feed(b"one\r\na line of more than ten\r\nthree\r\nfour\r\n");
     let (text, numbers) = vt.lines(u64::MAX);
     assert_eq!(text, "one\na line of more than ten\nthree\nfour\n\n");

@@ -49,8 +49,15 @@ fn attributes(old: &File, new: &File) -> io::Result<()> {
         Err(e) => return Err(named("its attributes cannot be read", e.into())),
     };
     let mut buf = vec![0u8; LONGEST];
-    for name in list.get(..n).unwrap_or_default().split(|b| *b == 0).filter(|n| !n.is_empty()) {
-        let Some(want) = value(old, name, &mut buf)? else { continue };
+    for name in list
+        .get(..n)
+        .unwrap_or_default()
+        .split(|b| *b == 0)
+        .filter(|n| !n.is_empty())
+    {
+        let Some(want) = value(old, name, &mut buf)? else {
+            continue;
+        };
         if value(new, name, &mut buf)?.as_ref() == Some(&want) {
             // The system has given it the same already.
             continue;

@@ -254,7 +254,12 @@ mod tests {
         assert_eq!(shown[0], (1, "one two".into(), "one 2$1".into()));
         assert_eq!(shown[1], (3, "two two\r".into(), "2$1 2$1\r".into()));
         assert_eq!(shown[2], (4, "last two".into(), "last 2$1".into()));
-        let h = made("fn a(x)\nfn b()\n", r"fn (?P<name>\w+)\((.*)\)", true, "def ${name}[$2]$$");
+        let h = made(
+            "fn a(x)\nfn b()\n",
+            r"fn (?P<name>\w+)\((.*)\)",
+            true,
+            "def ${name}[$2]$$",
+        );
         assert_eq!(shown_new(&h), ["def a[x]$", "def b[]$"]);
     }
 
