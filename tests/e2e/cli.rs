@@ -171,7 +171,7 @@ fn example(name: &str) -> &'static [&'static str] {
     match name {
         "rename-pane" | "rename-tab" => &["named"],
         "move-focus" | "move-focus-or-tab" | "move-tab" => &["left"],
-        "focus-pane-id" | "go-to-tab" => &["1"],
+        "focus-pane-id" | "go-to-tab" | "go-to-line" => &["1"],
         "resize" => &["increase", "right"],
         "go-to-tab-name" | "search" => &["named"],
         "switch-mode" => &["copy"],

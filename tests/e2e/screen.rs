@@ -84,7 +84,7 @@ fn overlays_on_80x24() {
     t.send("zzz");
     golden("palette-nothing", &t);
     t.send("\x1b");
-    t.wait_text("97/97");
+    t.wait_text("99/99");
     t.send("\x1b");
     t.wait_mode("RAW");
     t.leader("?");

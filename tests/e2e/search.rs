@@ -130,8 +130,12 @@ fn the_list_is_walked_folded_marked_and_copied_from() {
     t.send("p");
     t.wait_gone("fn main() {");
     t.send("?");
+    t.wait_text("the searches of before");
+    t.send("G");
     t.wait_text("take the last replacement back");
-    t.send("\x1ba");
+    t.send("\x1b");
+    t.wait_gone("take the last");
+    t.send("a");
     t.wait_text("copy the rg command");
     t.send("\x1b");
     // A search gets a name and is found by it; the one before comes back by itself.

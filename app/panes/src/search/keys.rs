@@ -131,14 +131,14 @@ impl SearchPane {
             Key::Char('w') => self.switch(|q| q.word = !q.word),
             Key::Char('c') => self.switch(|q| q.case = q.case.next()),
             Key::Char('h') => self.switch(|q| q.hidden = !q.hidden),
-            Key::Char('g') => self.to_field(Field::Globs),
-            Key::Char('t') => self.to_field(Field::Types),
+            Key::Char('g') => self.enter_field(Field::Globs),
+            Key::Char('t') => self.enter_field(Field::Types),
             _ => return false,
         }
         true
     }
 
-    fn to_field(&mut self, field: Field) {
+    fn enter_field(&mut self, field: Field) {
         self.panel = None;
         self.region = Region::Query;
         self.field = field;
@@ -211,11 +211,11 @@ impl SearchPane {
             Key::Up | Key::Char('k') => self.scroll(-1),
             Key::PageDown => self.scroll(page),
             Key::PageUp => self.scroll(-page),
-            Key::Home => self.to_end(false),
-            Key::End | Key::Char('G') => self.to_end(true),
+            Key::Home => self.go_to_end(false),
+            Key::End | Key::Char('G') => self.go_to_end(true),
             Key::Char(c @ ('g' | 'y' | 's')) => self.pending = Some(c),
-            Key::Tab => self.to_field(Field::Text),
-            Key::Char('/' | 'i') => self.to_field(Field::Text),
+            Key::Tab => self.enter_field(Field::Text),
+            Key::Char('/' | 'i') => self.enter_field(Field::Text),
             Key::Char('n') => self.next_file(true),
             Key::Char('N') => self.next_file(false),
             Key::Enter => self.enter(),
@@ -239,7 +239,7 @@ impl SearchPane {
             Key::Char('\\') => {
                 self.fields.iter_mut().for_each(|f| f.set(""));
                 self.typed();
-                self.to_field(Field::Text);
+                self.enter_field(Field::Text);
             }
             Key::Char('a') => self.panel = Some(Panel::menu()),
             Key::Char('?') => self.panel = Some(Panel::help()),
@@ -288,7 +288,7 @@ impl SearchPane {
     fn second_key(&mut self, first: char, k: &KeyEvent) -> bool {
         let Key::Char(c) = k.key else { return true };
         match (first, c) {
-            ('g', 'g') => self.to_end(false),
+            ('g', 'g') => self.go_to_end(false),
             ('y', 'y' | 'p' | 'n' | 'l' | 'r') => self.yank(c),
             ('s', 'p' | 't') => self.send(c),
             _ => self.say(format!("{first} {c} does nothing here; ? shows the keys"), true),

@@ -73,7 +73,7 @@ impl SearchPane {
     }
 
     /// The first, the last row.
-    pub(super) fn to_end(&mut self, last: bool) {
+    pub(super) fn go_to_end(&mut self, last: bool) {
         if self.panel.is_some() || self.replacing.is_some() {
             self.scroll(if last { i64::from(i32::MAX) } else { i64::from(i32::MIN) });
             return;

@@ -31,6 +31,7 @@ use qd_search_live::{
     engine::{Command, Config, LiveEngine, State, View},
     keep::Keep,
     look::Look as Glance,
+    replace::Plan,
 };
 use qd_tty::{InputEvent, KeyKind, MouseButton, MouseKind, Rect, Size};
 use qd_ui::{Look, edit::LineEdit};
@@ -121,6 +122,8 @@ pub struct SearchPane {
     panel: Option<Panel>,
     preview: Option<Preview>,
     replacing: Option<Replacing>,
+    /// The plan that was shown last.
+    planned: Option<Arc<Plan>>,
     typing: Option<(Ask, LineEdit)>,
     /// The place in the searches of before.
     past: Option<usize>,
@@ -128,6 +131,8 @@ pub struct SearchPane {
     events: Vec<PaneEvent>,
     leave: bool,
     title: String,
+    /// The hints as they were last told.
+    hinted: keys::Hints,
     size: Size,
     /// Rows there are for the list.
     height: u16,
@@ -256,12 +261,14 @@ impl SearchPane {
             panel: None,
             preview: None,
             replacing: None,
+            planned: None,
             typing: None,
             past: None,
             note: None,
             events: Vec::new(),
             leave: false,
-            title: String::new(),
+            title: "search".to_owned(),
+            hinted: &[],
             size,
             height: 1,
             shown: Vec::new(),
@@ -428,6 +435,12 @@ impl Pane for SearchPane {
     }
 
     fn events(&mut self) -> Vec<PaneEvent> {
+        // The session looks at the hints again when it hears of a title.
+        let hints = keys::hints(self);
+        if hints != self.hinted {
+            self.hinted = hints;
+            self.events.push(PaneEvent::Title(self.title.clone()));
+        }
         std::mem::take(&mut self.events)
     }
 

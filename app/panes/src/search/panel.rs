@@ -118,6 +118,8 @@ impl SearchPane {
             (Key::Char('?'), _) if content == Content::Help => self.panel = None,
             (Key::Down | Key::Char('j'), m) if m.is_empty() => self.scroll_panel(1),
             (Key::Up | Key::Char('k'), m) if m.is_empty() => self.scroll_panel(-1),
+            (Key::End | Key::Char('G'), _) => self.scroll_panel(i64::from(i32::MAX)),
+            (Key::Home, _) => self.scroll_panel(i64::from(i32::MIN)),
             (Key::PageDown, _) => self.scroll_panel(10),
             (Key::PageUp, _) => self.scroll_panel(-10),
             (Key::Char('D'), _) => {

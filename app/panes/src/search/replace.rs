@@ -114,7 +114,9 @@ impl SearchPane {
                 return;
             }
             Replace::Planned(plan) => {
-                if self.replacing.as_ref().is_none_or(|r| !Arc::ptr_eq(&r.plan, plan)) {
+                // The engine may still show a plan that was left.
+                if self.planned.as_ref().is_none_or(|p| !Arc::ptr_eq(p, plan)) {
+                    self.planned = Some(Arc::clone(plan));
                     if plan.hunk_count() == 0 {
                         self.say("nothing would change", false);
                         self.tell(Command::Leave);

@@ -97,7 +97,7 @@ impl Source for Texts {
     fn search(&self, scope: Scope<'_>, work: &Work<'_>) {
         let mut visitor = work.visitor();
         for t in &self.texts {
-            let wanted = scope.only.is_none_or(|ids| ids.iter().any(|i| *i == t.id));
+            let wanted = scope.only.is_none_or(|ids| ids.contains(&t.id));
             if wanted && visitor.visit(t) == Go::Stop {
                 return;
             }

@@ -1,5 +1,7 @@
 //! Searching as one types, by the engine: what is found, what is cancelled, what is looked at again.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     io::{self, Read},

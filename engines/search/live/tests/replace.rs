@@ -1,5 +1,7 @@
 //! Replacing in files: what is kept of them, what is refused, and what is left when the process is killed in between.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeSet,
     fs,
