@@ -421,7 +421,7 @@ impl Session {
                 }
             }
             PaneEvent::Go { pane, part, line } => self.go_to(pane, part, line),
-            PaneEvent::ToShell(text) => self.to_shell(&text),
+            PaneEvent::ToShell(text) => self.send_to_shell(&text),
             PaneEvent::SearchPrompt { back } => {
                 let dir = if back {
                     SearchDirection::Older

@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// Puts text before a shell: the one that had the focus last, else one of this tab, else any.
-    pub(crate) fn to_shell(&mut self, text: &str) {
+    pub(crate) fn send_to_shell(&mut self, text: &str) {
         let is_shell = |s: &crate::slots::Slot| {
             s.spec.kind == PaneSpec::TERMINAL && s.spec.command.is_none() && !s.pane.is_dead() && s.crashed.is_none()
         };
