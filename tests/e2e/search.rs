@@ -138,6 +138,7 @@ fn the_list_is_walked_folded_marked_and_copied_from() {
     t.send("a");
     t.wait_text("copy the rg command");
     t.send("\x1b");
+    t.wait_gone("copy the rg command");
     // A search gets a name and is found by it; the one before comes back by itself.
     t.send("mmine\r");
     t.wait_text("kept as mine");
