@@ -171,7 +171,9 @@ mod tests {
             let (glyph, _) = of(s, attrs);
             assert!(!matches!(glyph, Glyph::Sure | Glyph::Ascii(_)), "{s:?}: {glyph:?}");
         }
-        for s in ["\u{2502}", "\u{256d}", "\u{25cf}", "\u{2588}", "\u{44f}", "\u{fffd}", "n\u{303}", "\u{2192}"] {
+        for s in [
+            "\u{2502}", "\u{256d}", "\u{25cf}", "\u{2588}", "\u{44f}", "\u{fffd}", "n\u{303}", "\u{2192}",
+        ] {
             assert_eq!(of(s, Attrs::empty()).0, Glyph::Sure, "{s:?}");
         }
     }

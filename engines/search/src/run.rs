@@ -490,11 +490,11 @@ impl Sheet {
         let mut start = 0;
         for &end in &results.ends {
             let mut bytes = &results.bytes[start..end];
-            if let Some(separator) = self.separator.as_ref().filter(|_| !self.begun) {
-                if let Some(rest) = bytes.strip_prefix(separator.as_slice()) {
-                    self.left_out = separator.len() as u64;
-                    bytes = rest;
-                }
+            if let Some(separator) = self.separator.as_ref().filter(|_| !self.begun)
+                && let Some(rest) = bytes.strip_prefix(separator.as_slice())
+            {
+                self.left_out = separator.len() as u64;
+                bytes = rest;
             }
             self.begun = true;
             self.out.write_all(bytes)?;
