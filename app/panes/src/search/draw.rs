@@ -345,10 +345,10 @@ impl SearchPane {
                     let source = v.sources.get(usize::from(group.source));
                     let mut style = look.on(Role::TextInfo, under);
                     if let Some(uri) = source.and_then(|s| s.path(&group.name)).and_then(|p| file_uri(&p))
-                        && self.links < LINKS
+                        && (self.links.len() < LINKS || self.links.contains(&(v.number, group.id)))
                     {
                         style.link = LinkId::from_uri(&uri);
-                        self.links += 1;
+                        self.links.insert((v.number, group.id));
                     }
                     if let Some(kind) = source.map(|s| s.kind()).filter(|k| *k != Kind::Files) {
                         line.put(&format!("{}: ", kind.word()), look.on(Role::TextDim, under));

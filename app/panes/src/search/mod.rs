@@ -139,7 +139,8 @@ pub struct SearchPane {
     /// The rows of the screen and the places in them, for the mouse.
     shown: Vec<(u16, Place)>,
     text: Vec<String>,
-    links: usize,
+    /// Headings that were given a link: the query's number and the file's.
+    links: BTreeSet<(u64, u32)>,
 }
 
 /// The directory that outlives the session.
@@ -273,7 +274,7 @@ impl SearchPane {
             height: 1,
             shown: Vec::new(),
             text: Vec::new(),
-            links: 0,
+            links: BTreeSet::new(),
         })
     }
 
