@@ -1,5 +1,7 @@
 //! Files: what they may say, and how it is said what is wrong with them.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::time::Duration;
 
 use qd_proxy_config::{

@@ -1,5 +1,7 @@
 //! The router against a matcher that looks at everything, and by hand.
 
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a test may panic")]
+
 use std::cmp::Reverse;
 
 use proptest::prelude::*;
