@@ -1,4 +1,5 @@
-//! Drives the proxy by hand: `proxy --listen 127.0.0.1:8080 --to 127.0.0.1:3000[,…] [--workers N] [--forward] [--tap]`.
+//! Drives the proxy by hand: `proxy --listen 127.0.0.1:8080 --to 127.0.0.1:3000[,…]` or `proxy --config FILE`,
+//! and `[--workers N] [--forward] [--tap]`.
 
 use std::{error::Error, time::Duration};
 
@@ -10,6 +11,7 @@ use qd_proxy::{
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (mut binds, mut to, mut workers, mut forward, mut tap) = (Vec::new(), Vec::new(), 1, Forward::Off, false);
+    let mut config: Option<String> = None;
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
@@ -26,13 +28,19 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             }
             "--workers" => workers = value()?.parse()?,
+            "--config" => config = Some(value()?),
             "--forward" => forward = Forward::On,
             "--tap" => tap = true,
             other => return Err(format!("`{other}` is not known").into()),
         }
     }
-    let mut plan = Plan::simple(binds, to);
-    plan.listeners.iter_mut().for_each(|l| l.forward = forward);
+    let mut plan = match config {
+        Some(path) => qd_proxy::plan_of(&qd_proxy::config::load(path.as_ref())?.config)?,
+        None => Plan::simple(binds, to),
+    };
+    if forward == Forward::On {
+        plan.listeners.iter_mut().for_each(|l| l.forward = forward);
+    }
     let proxy = Proxy::start(&plan, Options { workers })?;
     eprintln!("ready");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -114,7 +114,8 @@ impl Matcher {
     }
 }
 
-fn fits(m: &Match, head: &RequestHead) -> bool {
+/// Whether a request fits; `path` is its path in the form to compare, in which no spelling hides anything.
+fn fits(m: &Match, head: &RequestHead, path: &[u8]) -> bool {
     let query = || {
         let all = head.query().unwrap_or_default();
         all.split(|b| *b == b'&').map(|pair| {
@@ -128,7 +129,7 @@ fn fits(m: &Match, head: &RequestHead) -> bool {
     m.method
         .as_ref()
         .is_none_or(|method| head.method() == method.as_slice())
-        && m.path.as_ref().is_none_or(|p| p.fits_path(head.path()))
+        && m.path.as_ref().is_none_or(|p| p.fits_path(path))
         && m.headers
             .iter()
             .all(|(name, value)| head.fields.get(name).is_some_and(|v| value.fits(v)))
@@ -142,6 +143,7 @@ fn fits(m: &Match, head: &RequestHead) -> bool {
 /// The first route that fits.
 pub(crate) fn find<'w>(ways: &'w [Arc<Way>], head: &RequestHead) -> Option<(&'w Arc<Way>, Option<&'w Match>)> {
     let host = bare_host(head.host().unwrap_or_default());
+    let mut form = None;
     ways.iter().find_map(|way| {
         let route = &way.route;
         if !route.hosts.is_empty() && !route.hosts.iter().any(|h| host_fits(h, host)) {
@@ -150,7 +152,9 @@ pub(crate) fn find<'w>(ways: &'w [Arc<Way>], head: &RequestHead) -> Option<(&'w 
         if route.matches.is_empty() {
             return Some((way, None));
         }
-        route.matches.iter().find(|m| fits(m, head)).map(|m| (way, Some(m)))
+        let path = form.get_or_insert_with(|| qd_proxy_config::match_form(head.path()));
+        let found = route.matches.iter().find(|m| fits(m, head, path));
+        found.map(|m| (way, Some(m)))
     })
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use qd_core::stream::{self, Overflow};
-use qd_proxy_wire::{Fields, RequestHead, ResponseHead, Version};
+use qd_proxy_wire::{Fields, Known, RequestHead, ResponseHead, Version};
 use serde::Serialize;
 
 use crate::side::Watch;
@@ -82,18 +82,14 @@ pub struct Flow {
     pub tls: bool,
     /// The version the client spoke.
     pub version: &'static str,
-    /// The request's method.
-    pub method: Vec<u8>,
-    /// Its target.
-    pub target: Vec<u8>,
-    /// Its fields as they came.
-    pub request_headers: Fields,
+    /// The request's head as it came.
+    pub request: RequestHead,
     /// Its body.
     pub request_body: Body,
     /// The status, 0 if there was none.
     pub status: u16,
-    /// The answer's fields as they went.
-    pub response_headers: Fields,
+    /// The answer's head as it went; of an answer that was made here, nothing.
+    pub response: ResponseHead,
     /// Its body.
     pub response_body: Body,
     /// Attempts.
@@ -104,6 +100,16 @@ pub struct Flow {
     pub fault: Option<(&'static str, String)>,
     /// When what happened.
     pub timings: Timings,
+}
+
+impl Flow {
+    /// The status of gRPC, from the trailers or else from the head.
+    pub fn grpc_status(&self) -> Option<u16> {
+        let trailers = self.response_body.trailers.as_ref();
+        let value = trailers.and_then(|t| t.first(Known::GrpcStatus));
+        let value = value.or_else(|| self.response.fields.first(Known::GrpcStatus))?;
+        qd_proxy_policy::GrpcCode::parse(value).map(|code| code.0)
+    }
 }
 
 /// A reader of flows.
@@ -192,10 +198,8 @@ impl Taps {
             return None;
         };
         Some(Box::new(Capture {
-            method: Vec::new(),
-            target: Vec::new(),
-            request_headers: Fields::new(),
-            response_headers: Fields::new(),
+            asked: RequestHead::default(),
+            told: ResponseHead::default(),
             at: SystemTime::now(),
             request: Recording::new(most, &self.held),
             response: Recording::new(most, &self.held),
@@ -268,10 +272,8 @@ impl Watch for Recording {
 /// A flow while it goes on.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    method: Vec<u8>,
-    target: Vec<u8>,
-    request_headers: Fields,
-    response_headers: Fields,
+    asked: RequestHead,
+    told: ResponseHead,
     at: SystemTime,
     pub(crate) request: Recording,
     pub(crate) response: Recording,
@@ -280,14 +282,12 @@ pub(crate) struct Capture {
 impl Capture {
     /// The request as it came.
     pub(crate) fn request(&mut self, head: &RequestHead) {
-        self.method = head.method().to_vec();
-        self.target = head.target().to_vec();
-        self.request_headers = head.fields.clone();
+        self.asked = head.clone();
     }
 
     /// The answer as it goes.
     pub(crate) fn response(&mut self, head: &ResponseHead) {
-        self.response_headers = head.fields.clone();
+        self.told = head.clone();
     }
 
     /// The flow, of which the rest is filled in by the caller.
@@ -303,12 +303,10 @@ impl Capture {
             endpoint: None,
             tls: false,
             version: version.name(),
-            method: self.method,
-            target: self.target,
-            request_headers: self.request_headers,
+            request: self.asked,
             request_body: self.request.take(),
             status: 0,
-            response_headers: self.response_headers,
+            response: self.told,
             response_body: self.response.take(),
             attempts: 0,
             reused: false,

@@ -22,11 +22,11 @@ fn a_flow_tells_what_passed() {
     });
     let flow = flow.unwrap();
     assert_eq!(
-        (&flow.method[..], &flow.target[..], flow.status),
+        (flow.request.method(), flow.request.target(), flow.status),
         (&b"POST"[..], &b"/a?b"[..], 201)
     );
-    assert_eq!(flow.request_headers.get(b"x-q"), Some(&b"1"[..]));
-    assert_eq!(flow.response_headers.get(b"x-r"), Some(&b"2"[..]));
+    assert_eq!(flow.request.fields.get(b"x-q"), Some(&b"1"[..]));
+    assert_eq!(flow.response.fields.get(b"x-r"), Some(&b"2"[..]));
     assert_eq!(
         (&flow.request_body.data[..], flow.request_body.length),
         (&b"abcd"[..], 6)

@@ -417,8 +417,11 @@ mod tests {
         assert_eq!(response_framing(&head, b"GET"), Ok(Framing::UntilClose));
     }
 
+    /// The data, the trailers, and what is left over.
+    type Taken = (Vec<u8>, Option<Fields>, Vec<u8>);
+
     /// Feeds the text in pieces of `step` bytes; gives the data, the trailers and what is left over.
-    fn decode(text: &[u8], step: usize) -> Result<(Vec<u8>, Option<Fields>, Vec<u8>), BodyError> {
+    fn decode(text: &[u8], step: usize) -> Result<Taken, BodyError> {
         let limits = Limits::default();
         let mut decoder = Decoder::new(Framing::Chunked);
         let (mut buffer, mut data) = (BytesMut::new(), Vec::new());

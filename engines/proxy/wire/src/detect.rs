@@ -123,9 +123,9 @@ mod tests {
             b"get / ",
             b"SSH-2.0-x\r\n",
             b"GET /\r\n",
-            b"GET / SIP/2.0",
+            b"GET / SIP/2.0\r\n",
             b"*1\r\n$4\r\n",
-            b"GET  ",
+            b"PLAY / RTSP/1.0",
         ] {
             assert_eq!(detect(opaque), Detected::Opaque, "{opaque:?}");
         }

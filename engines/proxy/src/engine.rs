@@ -1,0 +1,231 @@
+//! The proxy as an engine of the session: supervised, watched by panes, told what to do by command.
+//!
+//! One life starts the workers and takes over the plan; it publishes a [`Snapshot`] each half second, emits a record for
+//! each request while somebody reads records, and looks at the files of certificates each second. A plan that can't be is
+//! refused and the one before it goes on.
+
+use std::time::Duration;
+
+use qd_core::{
+    Record, Schema, Severity,
+    filter::FieldType,
+    supervise::{Context, Engine, Health, Request},
+};
+use tokio::time::MissedTickBehavior;
+
+use crate::{
+    Changes, Drain, Flow, Options, Plan, PlanError, Proxy, Snapshot, Tap, TapRequest, policy, policy::fault::FaultError,
+};
+
+/// How often the snapshot is taken.
+const PACE: Duration = Duration::from_millis(500);
+/// How often records are made of flows.
+const DRAIN: Duration = Duration::from_millis(50);
+/// Flows that may wait to become records.
+const QUEUE: usize = 8192;
+
+/// What the engine is started with.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// What it shall do at first.
+    pub plan: Plan,
+    /// How it runs.
+    pub options: Options,
+    /// How long a stop waits for requests.
+    pub deadline: Duration,
+}
+
+/// What the engine can be asked.
+#[derive(Debug)]
+pub enum Command {
+    /// Take over another plan.
+    Apply(Box<Plan>),
+    /// Look at flows as they pass.
+    Tap(TapRequest),
+    /// End a connection.
+    Close(u64),
+    /// Give an endpoint no more requests, or requests again.
+    Drain(u64, Drain),
+    /// Inject a fault.
+    Inject(Box<policy::Fault>),
+    /// End a fault.
+    EndFault(u64),
+}
+
+/// What it answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// What a plan changed, or why it was refused.
+    Applied(Result<Changes, PlanError>),
+    /// The look that was asked for.
+    Tap(Tap),
+    /// Whether there was one of that number.
+    Done(bool),
+    /// The fault's number.
+    Injected(Result<u64, FaultError>),
+}
+
+/// The proxy's engine.
+#[derive(Debug)]
+pub struct ProxyEngine;
+
+/// A flow as a record: fields have the names that filters of the pane use.
+pub fn record(flow: &Flow, cx: &Context<ProxyEngine>) -> Record {
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let severity = match (flow.status, &flow.fault) {
+        (_, Some(_)) | (500.., _) => Severity::Error,
+        (400.., _) => Severity::Warn,
+        _ => Severity::Info,
+    };
+    let method = text(flow.request.method());
+    let target = text(flow.request.target());
+    let line = format!("{method} {target} {}", flow.status);
+    let mut record = cx
+        .record(severity)
+        .field("method", method)
+        .field("path", target)
+        .field("host", flow.request.host().map(text))
+        .field("status", flow.status)
+        .field("duration", flow.timings.end)
+        .field("size", qd_core::Bytes(flow.response_body.length))
+        .field("route", flow.route.as_deref())
+        .field("endpoint", flow.endpoint.as_deref())
+        .field("src", flow.client.map(|c| c.to_string()))
+        .field("tls", flow.tls)
+        .field("retry", u64::from(flow.attempts.saturating_sub(1)));
+    if let Some(status) = flow.grpc_status() {
+        record = record.field("grpc.status", status);
+    }
+    if let Some((word, _)) = &flow.fault {
+        record = record.field("cause", *word);
+    }
+    record.body(line).finish()
+}
+
+fn health(snapshot: &Snapshot) -> Health {
+    if let Some(l) = snapshot.listeners.iter().find(|l| l.tls_problem.is_some()) {
+        let why = l.tls_problem.as_deref().unwrap_or_default();
+        return Health::degraded(format!("listener `{}` keeps its old certificate: {why}", l.name));
+    }
+    let open = snapshot.endpoints.iter().filter(|e| e.breaker != "closed").count();
+    match open {
+        0 => Health::healthy(),
+        n if n == snapshot.endpoints.len() => Health::failing("every endpoint is left alone".to_owned()),
+        n => Health::degraded(format!("{n} of {} endpoints are left alone", snapshot.endpoints.len())),
+    }
+}
+
+fn answer(proxy: &Proxy, command: Command) -> Reply {
+    match command {
+        Command::Apply(plan) => Reply::Applied(proxy.apply(&plan)),
+        Command::Tap(request) => Reply::Tap(proxy.tap(request)),
+        Command::Close(id) => Reply::Done(proxy.close(id)),
+        Command::Drain(id, drain) => Reply::Done(proxy.drain_endpoint(id, drain)),
+        Command::Inject(fault) => Reply::Injected(proxy.inject(*fault)),
+        Command::EndFault(id) => Reply::Done(proxy.end_fault(id)),
+    }
+}
+
+impl Engine for ProxyEngine {
+    type Config = EngineConfig;
+    type Command = Command;
+    type Reply = Reply;
+    type Snapshot = Snapshot;
+    type Error = PlanError;
+    const KIND: &'static str = "proxy";
+
+    fn schema() -> Schema {
+        Schema::records()
+            .with("method", FieldType::Keyword, "the request's method")
+            .with("path", FieldType::Keyword, "its target")
+            .with("host", FieldType::Keyword, "its host")
+            .with("status", FieldType::Number, "the answer's status")
+            .with(
+                "duration",
+                FieldType::Duration,
+                "from its head to the end of the answer",
+            )
+            .with("size", FieldType::Bytes, "bytes of the answer's body")
+            .with("route", FieldType::Keyword, "the route it took")
+            .with("endpoint", FieldType::Keyword, "who answered it")
+            .with("grpc.status", FieldType::Number, "the status of gRPC")
+            .with("retry", FieldType::Number, "attempts beyond the first")
+            .with("tls", FieldType::Bool, "whether it came by TLS")
+            .with("src", FieldType::Keyword, "the client's address")
+            .with("cause", FieldType::Keyword, "why the proxy answered by itself")
+    }
+
+    async fn run(config: EngineConfig, mut cx: Context<Self>) -> Result<(), PlanError> {
+        let (plan, options) = (config.plan, config.options);
+        // Binding and reading certificates block.
+        let started = tokio::task::spawn_blocking(move || Proxy::start(&plan, options)).await;
+        let proxy = started.map_err(|e| PlanError::Stopped(e.to_string()))??;
+        cx.publish(proxy.snapshot());
+        cx.running();
+        let records = cx.records();
+        let mut flows: Option<Tap> = None;
+        let mut lost = 0;
+        let mut pace = tokio::time::interval(PACE);
+        let mut drain = tokio::time::interval(DRAIN);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = 0u64;
+        loop {
+            tokio::select! {
+                request = cx.next() => match request {
+                    None => {
+                        let cut = proxy.stop(config.deadline).await;
+                        if cut > 0 {
+                            let body = format!("{cut} connections did not end in time and were closed");
+                            records.offer(cx.record(Severity::Warn).body(body).finish());
+                        }
+                        return Ok(());
+                    }
+                    Some(Request { command, reply }) => {
+                        let proxy = proxy.clone();
+                        let said = tokio::task::spawn_blocking(move || answer(&proxy, command)).await;
+                        if let Ok(said) = said {
+                            reply.send(said);
+                        }
+                    }
+                },
+                _ = pace.tick() => {
+                    rounds += 1;
+                    if rounds.is_multiple_of(2) {
+                        for (place, result) in proxy.look_at_files() {
+                            let (severity, body) = match result {
+                                Ok(()) => (Severity::Info, format!("{place}: the changed certificate is used")),
+                                Err(e) => (Severity::Error, format!("{place}: the old certificate is kept: {e}")),
+                            };
+                            records.offer(cx.record(severity).body(body).finish());
+                        }
+                    }
+                    // Records are made only for those who read them.
+                    match (records.counters().is_empty(), &flows) {
+                        (false, None) => {
+                            flows = Some(proxy.tap(TapRequest { queue: QUEUE, body: 0 }));
+                            lost = 0;
+                        }
+                        (true, Some(_)) => flows = None,
+                        _ => {}
+                    }
+                    let snapshot = proxy.snapshot();
+                    cx.set_health(health(&snapshot));
+                    cx.publish(snapshot);
+                }
+                _ = drain.tick(), if flows.is_some() => {
+                    if let Some(tap) = &mut flows {
+                        while let Some(flow) = tap.try_next() {
+                            records.offer(record(&flow, &cx));
+                        }
+                        if tap.dropped() > lost {
+                            let body = format!("{} requests have no record: they came too fast", tap.dropped() - lost);
+                            lost = tap.dropped();
+                            records.offer(cx.record(Severity::Warn).body(body).finish());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
