@@ -196,6 +196,8 @@ fn what_the_proxy_decides_needs_no_socket() {
         for bad in ["qd-proxy", "hyper", "h2", "tokio-rustls"] {
             assert!(!r.contains(bad), "{c} reaches {bad}");
         }
+        // The contract of engines brings tokio; none of these uses it.
+        assert!(g.get(c).is_some_and(|d| !d.contains("tokio")), "{c} uses tokio");
     }
     for pure in ["qd-tree", "qd-proxy-content"] {
         assert!(!reach(&g, pure).contains("tokio"), "{pure} reaches tokio");

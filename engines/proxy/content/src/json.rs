@@ -1,5 +1,7 @@
 //! JSON laid out, also when it is cut in the middle. Numbers and texts stay as they were written.
 
+use std::borrow::Cow;
+
 use crate::out::{Full, Out};
 use crate::redact::COVER;
 
@@ -98,6 +100,31 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// A key without its quotes and escapes: `p\u0061ssword` names the same as `password`.
+fn unescaped(raw: &str) -> Cow<'_, str> {
+    let key = raw.trim_matches('"');
+    if !key.contains('\\') {
+        return Cow::Borrowed(key);
+    }
+    let mut plain = String::with_capacity(key.len());
+    let mut rest = key;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let code = after
+            .strip_prefix('u')
+            .and_then(|hex| u32::from_str_radix(hex.get(..4)?, 16).ok());
+        match code.and_then(char::from_u32) {
+            Some(c) => {
+                plain.push(c);
+                rest = after.get(5..).unwrap_or_default();
+            }
+            None => rest = after,
+        }
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
 /// What stands in a container so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -146,7 +173,7 @@ pub(crate) fn show(text: &str, out: &mut Out<'_>) -> Result<(), NotJson> {
             (Token::Text { raw, .. }, Some((b'}', next @ Next::Key))) => {
                 *next = Next::Colon;
                 if shown {
-                    secret = out.rules.is_key(raw.trim_matches('"'));
+                    secret = out.rules.is_key(&unescaped(raw));
                     line.push_str(raw);
                 }
             }
@@ -264,6 +291,7 @@ mod tests {
             "{\n  \"user\": \"a\",\n  \"password\": [redacted],\n  \"tokens\": [redacted],\n  \"after\": 1\n}"
         );
         assert_eq!(shown(r#"{"secret":{"a":"b"#).unwrap(), "{\n  \"secret\": [redacted]");
+        assert!(!shown(r#"{"p\u0061ssword":"abc"}"#).unwrap().contains("abc"));
         assert!(!shown(r#"{"password":"abc"#).unwrap().contains("abc"));
     }
 

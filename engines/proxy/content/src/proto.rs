@@ -104,16 +104,17 @@ fn message(bytes: &[u8], indent: usize, depth: usize, out: &mut Out<'_>) -> Resu
             }
             Value::Bytes(data) => {
                 let plain = std::str::from_utf8(data).ok().filter(|t| text::is_printable(t));
-                // Short texts are often messages too, by chance: what is printable is text, unless its first byte is one
-                // that texts hardly begin with.
+                // Many messages are printable by chance, but theirs begins with the tag of a low field, which is a control
+                // character (field 1 of bytes is a line break), and texts hardly ever begin so and can be read to their end.
+                let tagged = data.first().is_some_and(|b| *b < b' ') && is_message(data);
                 match plain {
-                    Some(plain) => out.line(indent, &format!("{number}: {plain:?}"))?,
-                    None if depth < MAX_DEPTH && is_message(data) => {
+                    Some(plain) if !tagged => out.line(indent, &format!("{number}: {plain:?}"))?,
+                    _ if depth < MAX_DEPTH && is_message(data) => {
                         out.line(indent, &format!("{number} {{"))?;
                         message(data, indent + 1, depth + 1, out)?;
                         out.line(indent, "}")?;
                     }
-                    None => out.line(indent, &format!("{number}: {}", hex(data)))?,
+                    _ => out.line(indent, &format!("{number}: {}", hex(data)))?,
                 }
             }
         }

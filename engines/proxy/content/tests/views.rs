@@ -84,6 +84,11 @@ fn grpc_messages_without_a_schema() {
     );
     assert!(lines(message, "application/x-protobuf", Kind::Protobuf).starts_with("1: 150"));
     assert_eq!(view(b"\xff\xff", "application/x-protobuf").kind, Kind::Hex);
+    // A message whose bytes are all printable: 1 { 1: "64 letters" }.
+    let inner = [b"\x0a\x40".as_slice(), &[b'a'; 64]].concat();
+    let outer = [&[0x0a, inner.len() as u8], inner.as_slice()].concat();
+    let shown = lines(&outer, "application/protobuf", Kind::Protobuf);
+    assert_eq!(shown, format!("1 {{\n  1: \"{}\"\n}}", "a".repeat(64)));
 }
 
 #[test]

@@ -16,5 +16,6 @@ pub mod window;
 pub use flow::{Flow, Message, schema};
 pub use histogram::{Histogram, Latencies};
 pub use metrics::{Connections, Direction, Metrics, PeerSide, Requests, TlsState};
+pub use tilde::filter;
 pub use trace::TraceContext;
 pub use window::Windows;

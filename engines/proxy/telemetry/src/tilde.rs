@@ -5,8 +5,11 @@
 //! What the proxy does not have (DNS, UDP, metadata) is refused, not ignored.
 
 use qd_core::filter::{
-    Expr, Glob, MAX_DEPTH, MAX_LENGTH, MAX_TERMS, Op, Query, Rx, RxCase, Span, Term, TermKind, Test,
+    Diagnostic, Expr, Glob, Level, MAX_DEPTH, MAX_LENGTH, MAX_TERMS, Op, Query, Rx, RxCase, Span, Term, TermKind, Test,
 };
+use qd_core::{Filter, Now};
+
+use crate::flow::schema;
 
 /// What is wrong with an expression, and where in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub struct Wrong {
 }
 
 /// Operators that stand alone.
-const PLAIN: [&str; 16] = [
+const PLAIN: [&str; 14] = [
     "a",
     "all",
     "dns",
@@ -33,13 +36,10 @@ const PLAIN: [&str; 16] = [
     "tcp",
     "udp",
     "websocket",
-    "1",
-    "2",
 ];
 /// Operators with an expression.
-const WITH_TEXT: [&str; 19] = [
-    "b", "bq", "bs", "c", "comment", "d", "dst", "h", "hq", "hs", "m", "marker", "meta", "r", "src", "t", "tq", "ts",
-    "u",
+const WITH_TEXT: [&str; 18] = [
+    "b", "bq", "bs", "c", "comment", "d", "dst", "h", "hq", "hs", "m", "marker", "meta", "src", "t", "tq", "ts", "u",
 ];
 
 /// Whether a text is meant in mitmproxy's way: it has one of its operators as a word. In the shared language `~u` alone
@@ -48,6 +48,25 @@ pub fn is_tilde(text: &str) -> bool {
     text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '&' | '|' | '!'))
         .filter_map(|word| word.strip_prefix('~'))
         .any(|op| PLAIN.contains(&op) || WITH_TEXT.contains(&op))
+}
+
+/// A filter over flows, written in the shared language or in mitmproxy's.
+///
+/// # Errors
+/// What is wrong with it and where, as [`Filter::new`] has it.
+pub fn filter(text: &str, now: &Now) -> Result<Filter, Vec<Diagnostic>> {
+    if !is_tilde(text) {
+        return Filter::new(text, &schema(), now);
+    }
+    let query = parse(text).map_err(|wrong| {
+        vec![Diagnostic {
+            span: wrong.span,
+            level: Level::Error,
+            message: wrong.message,
+            suggestions: Vec::new(),
+        }]
+    })?;
+    Filter::compile(query, &schema(), now)
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -270,7 +289,7 @@ impl Parser {
             "replay" | "replayq" | "replays" => return self.is("replay", "true", span),
             "http" => return self.regex("protocol", "^http", span),
             "tcp" | "websocket" => return self.is("protocol", op, span),
-            _ if !WITH_TEXT.contains(&op) || matches!(op, "meta" | "marker" | "r") => {
+            _ if !WITH_TEXT.contains(&op) || matches!(op, "meta" | "marker") => {
                 let known = PLAIN.contains(&op) || WITH_TEXT.contains(&op);
                 let message = if known {
                     format!("`~{op}` asks for something that this proxy's flows do not have")
@@ -354,10 +373,9 @@ fn rx(pattern: &str) -> Test {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::schema;
     use crate::flow::tests::flow;
     use proptest::prelude::*;
-    use qd_core::{Filter, Now, Timestamp};
+    use qd_core::Timestamp;
 
     fn hits(text: &str) -> bool {
         let query = parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
@@ -433,6 +451,15 @@ mod tests {
         for ours in ["status:500", "~fuzzy", "path:~usr", "~user name"] {
             assert!(!is_tilde(ours), "{ours}");
         }
+    }
+
+    #[test]
+    fn either_language_is_taken() {
+        let now = Now::utc(Timestamp(0));
+        assert!(filter("~m post status", &now).is_ok_and(|f| !f.matches(&flow())));
+        assert!(filter("method:post status:503", &now).is_ok_and(|f| f.matches(&flow())));
+        assert_eq!(filter("~u", &now).unwrap_err()[0].span.range(), 0..2);
+        assert_eq!(filter("~u (", &now).unwrap_err()[0].level, Level::Error);
     }
 
     #[test]
