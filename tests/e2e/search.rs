@@ -177,7 +177,8 @@ fn a_find_is_opened_in_the_editor_and_sent_to_a_shell() {
     let house = house.env("EDITOR", &editor.display().to_string());
     let t = open(&house, 120, 40);
     t.send("needle\r");
-    t.wait_text("let needle");
+    // The finds of all of it, not of its beginning.
+    t.wait_text("5 in 3 of 3 files");
     t.send("Go");
     t.wait_text("edits +3;");
     house.wait_panes("an editor", |l| l.len() == 3);

@@ -1,5 +1,12 @@
 //! The command line as a program: what is easily forgotten. The program is the example `rg`, which `cargo test` builds.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say why it is skipped"
+)]
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};

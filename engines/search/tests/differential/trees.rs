@@ -197,7 +197,7 @@ fn forbid(dice: &mut Dice, dirs: &[PathBuf]) {
     } else {
         &name
     };
-    let _ = fs::set_permissions(at, fs::Permissions::from_mode(0));
+    let _ = fs::set_permissions(at, fs::Permissions::from_mode(0o0));
 }
 
 /// Gives it back, so that all can be removed.
