@@ -215,9 +215,9 @@ impl Engine for ProxyEngine {
                 }
                 _ = drain.tick(), if flows.is_some() => {
                     if let Some(tap) = &mut flows {
-                        while let Some(flow) = tap.try_next() {
-                            records.offer(record(&flow, &cx));
-                        }
+                        let mut batch = Vec::new();
+                        tap.drain(&mut batch, QUEUE);
+                        batch.iter().for_each(|flow| records.offer(record(flow, &cx)));
                         if tap.dropped() > lost {
                             let body = format!("{} requests have no record: they came too fast", tap.dropped() - lost);
                             lost = tap.dropped();

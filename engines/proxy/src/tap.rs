@@ -125,6 +125,11 @@ impl Tap {
         self.flows.try_recv()
     }
 
+    /// Moves up to `max` that have come to the end of `into`; gives how many. Cheaper than one after the other.
+    pub fn drain(&mut self, into: &mut Vec<Arc<Flow>>, max: usize) -> usize {
+        self.flows.drain(into, max)
+    }
+
     /// Waits for the next one.
     pub async fn next(&mut self) -> Option<Arc<Flow>> {
         self.flows.recv().await

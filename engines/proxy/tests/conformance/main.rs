@@ -4,12 +4,7 @@
 //! time, limits, pools, headers, addresses, numbers. Both ends are played by the test, byte by byte where that matters; no
 //! test waits for a time to pass but for something to happen, and every wait gives up after a while.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test may panic"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod addresses;
 mod balance;
