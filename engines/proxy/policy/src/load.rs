@@ -60,11 +60,17 @@ impl Load {
 
     /// Counts a request as pending until the dispatch is settled or dropped.
     pub fn dispatch(self: &Arc<Load>, clock: &Arc<dyn Clock>) -> Dispatch {
+        self.dispatch_at(clock, clock.now().mono)
+    }
+
+    /// The same for one who has just looked at the clock, which is most of what a dispatch costs.
+    pub fn dispatch_at(self: &Arc<Load>, clock: &Arc<dyn Clock>, now: Mono) -> Dispatch {
         self.pending.fetch_add(1, Ordering::Relaxed);
         Dispatch {
             load: Arc::clone(self),
             clock: Arc::clone(clock),
-            since: clock.now().mono,
+            since: now,
+            ended: None,
             penalty: None,
         }
     }
@@ -78,12 +84,18 @@ pub struct Dispatch {
     load: Arc<Load>,
     clock: Arc<dyn Clock>,
     since: Mono,
+    ended: Option<Mono>,
     penalty: Option<Duration>,
 }
 
 impl Dispatch {
     /// The first data of the response is here, or there will be none.
     pub fn settle(self) {}
+
+    /// The same for one who has just looked at the clock.
+    pub fn settle_at(mut self, now: Mono) {
+        self.ended = Some(now);
+    }
 
     /// The endpoint refused with 429 or 503: it counts as slow for a while, see [`penalty`].
     pub fn refused(mut self, retry_after: Option<Duration>) {
@@ -98,7 +110,7 @@ impl Dispatch {
 
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        let now = self.clock.now().mono;
+        let now = self.ended.unwrap_or_else(|| self.clock.now().mono);
         let sample = self.penalty.unwrap_or_else(|| now.since(self.since));
         self.load.pending.fetch_sub(1, Ordering::Relaxed);
         self.load.latency.lock().sample(sample, now);
@@ -130,6 +142,15 @@ mod tests {
         b.settle();
         assert_eq!(load.pending(), 0);
         assert_eq!(load.latency(clock.now().mono), millis(100));
+    }
+
+    #[test]
+    fn one_who_knows_the_time_may_say_it() {
+        let (clock, shared, load) = fixture();
+        let sent = load.dispatch_at(&shared, clock.now().mono);
+        clock.advance(millis(70));
+        sent.settle_at(Mono(50_000_000));
+        assert_eq!((load.pending(), load.latency(Mono(50_000_000))), (0, millis(50)));
     }
 
     #[test]
