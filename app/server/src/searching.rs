@@ -116,7 +116,7 @@ impl Session {
         if let Some(home) = var("HOME") {
             sources.push(Arc::new(ShellHistory::new(&home, var("HISTFILE").as_deref())));
         }
-        sources.push(Arc::new(Files::new(&root)));
+        sources.push(Arc::new(Files::indexed(&root)));
         let pane = self
             .factories
             .search_everything(sources, root)

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use grep_searcher::BinaryDetection;
 use ignore::{IncrementalIgnore, WalkBuilder};
-use qd_search_index::{Answer, Ask, Home, Index, Query, Scope, Syntax};
+use qd_search_index::{Answer, Below, Home, Query, Scope, Syntax, Wanted};
 
 use crate::flags::low::{Case, Context, Encoding, EngineChoice, Mode, Show};
 use crate::haystack::Haystack;
@@ -51,37 +51,26 @@ impl Narrowed {
         let home = Home::from_env().ok()?;
         let (mut found, mut query) = (Vec::with_capacity(plan.paths.all.len()), None);
         for path in &plan.paths.all {
-            let files = covered(&home, path).and_then(|(index, dir)| {
+            let answer = covered(&home, path).and_then(|below| {
+                let Some(below) = below else { return Ok(None) };
                 let query = query.get_or_insert_with(|| query_of(plan));
-                let scope = scope(plan);
-                match index.ask(Ask {
-                    query,
-                    dir: &dir,
-                    scope,
-                }) {
-                    Ok(Answer::Files(files)) => {
-                        log::debug!("{}: the index leaves {} files", path.display(), files.len());
-                        let skip = if dir.is_empty() { 0 } else { dir.len() + 1 };
-                        Some(
-                            files
-                                .into_iter()
-                                .map(|f| f[skip.min(f.len())..].to_vec())
-                                .collect::<Vec<_>>(),
-                        )
-                    }
-                    Ok(Answer::Scan(reason)) => {
-                        log::debug!("{}: all files are searched: {reason}", path.display());
-                        None
-                    }
-                    Err(error) => {
-                        log::debug!("all files are searched: {error}");
-                        if error.is_corrupt() {
-                            qd_search_index::renew(index.place());
-                        }
-                        None
-                    }
-                }
+                below.ask(query, scope(plan), Wanted::ALWAYS).map(Some)
             });
+            let files = match answer {
+                Ok(Some(Answer::Files(files))) => {
+                    log::debug!("{}: the index leaves {} files", path.display(), files.len());
+                    Some(files)
+                }
+                Ok(Some(Answer::Scan(reason))) => {
+                    log::debug!("{}: all files are searched: {reason}", path.display());
+                    None
+                }
+                Ok(None) => None,
+                Err(error) => {
+                    log::debug!("all files are searched: {error}");
+                    None
+                }
+            };
             found.push(files);
         }
         if found.iter().all(Option::is_none) {
@@ -259,24 +248,12 @@ fn bypass(plan: &Plan) -> Option<&'static str> {
     reasons.iter().find(|(is_so, _)| *is_so).map(|(_, reason)| *reason)
 }
 
-/// The index that covers a path, and where in it the path is. A path that is not a directory is no matter for an index.
-fn covered(home: &Home, path: &Path) -> Option<(Index, Vec<u8>)> {
+/// The index that covers a path. Standard input is no matter for an index, nor is a path that is not a directory.
+fn covered(home: &Home, path: &Path) -> Result<Option<Below>, qd_search_index::Error> {
     if path == Path::new("-") {
-        return None;
+        return Ok(None);
     }
-    let path = path.canonicalize().ok().filter(|p| p.is_dir())?;
-    let place = home.covering(&path)?;
-    let dir = path.strip_prefix(place.root()).ok()?.as_os_str().as_bytes().to_vec();
-    match Index::open(&place) {
-        Ok(index) => Some((index, dir)),
-        Err(error) => {
-            log::debug!("all files are searched: {error}");
-            if error.is_corrupt() {
-                qd_search_index::renew(&place);
-            }
-            None
-        }
-    }
+    Below::find(home, path)
 }
 
 fn query_of(plan: &Plan) -> Query {

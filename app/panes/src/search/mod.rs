@@ -178,7 +178,7 @@ impl SearchPane {
     /// When the session is ending.
     pub(crate) fn open(supervisor: &Supervisor, wake: Wake, spec: &PaneSpec, size: Size) -> Result<Self, Refused> {
         let root = root_of(spec);
-        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(Files::new(&root))];
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(Files::indexed(&root))];
         let mut pane = Self::over(supervisor, wake, sources, root, &state_dir(spec), size, Role::Pane)?;
         let arg = |name: &str| spec.args.get(name).cloned().unwrap_or_default();
         pane.take_query(Query {

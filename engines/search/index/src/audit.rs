@@ -8,6 +8,7 @@ use crate::fresh;
 use crate::merge::{Input, Source};
 use crate::segment::{Entry, Postings, Segment};
 use crate::store::Index;
+use crate::wanted::Wanted;
 
 /// What an audit found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -156,10 +157,10 @@ fn look_up(index: &Index, input: Input, places: &[At<'_>], wrong: &mut BTreeSet<
 
 /// What a sweep finds changed and the watcher, asked afterwards, does not know of.
 fn unnoticed(index: &Index) -> Result<Vec<Vec<u8>>, Error> {
-    let Ok(found) = fresh::sweep(index, b"")? else {
+    let Ok(found) = fresh::sweep(index, b"", Wanted::ALWAYS)? else {
         return Ok(Vec::new());
     };
-    let Some(Ok(told)) = fresh::ask(index).and_then(crate::client::Pending::answer) else {
+    let Some(Ok(told)) = fresh::ask(index).and_then(|pending| pending.answer(Wanted::ALWAYS)) else {
         return Ok(Vec::new());
     };
     let told: HashSet<Vec<u8>> = told.dirty.into_iter().chain(told.gone).collect();

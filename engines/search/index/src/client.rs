@@ -3,7 +3,7 @@
 //! The watcher listens on a socket in the directory of the index, which only the owner may enter. A question is a byte and the
 //! generation of the manifest it is about; an answer is its length in four bytes and a [`Reply`].
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, at};
 use crate::fresh::Changes;
 use crate::store::Place;
+use crate::wanted::Wanted;
 
 /// How long a search waits for the watcher before it looks for itself.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long it waits before it looks whether the answer is still wanted.
+const GLANCE: Duration = Duration::from_millis(3);
 
 /// The longest answer.
 const LONGEST: u32 = 64 << 20;
@@ -96,9 +100,19 @@ pub(crate) fn ask(place: &Place, generation: u64) -> Option<Pending> {
     Some(Pending { stream, generation })
 }
 
+/// Connects at once or not at all: where the queue of a watcher that was stopped is full, connecting would wait for ever.
+fn connect(path: &Path) -> rustix::io::Result<UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::io::ioctl_fionbio(&socket, false)?;
+    Ok(UnixStream::from(socket))
+}
+
 fn send(place: &Place, question: Question, generation: u64, patience: Duration) -> Option<UnixStream> {
     let (path, _open) = socket(&place.dir).ok()?;
-    let mut stream = UnixStream::connect(path).ok()?;
+    let mut stream = connect(&path).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;
     stream.set_write_timeout(Some(patience)).ok()?;
     let mut bytes = [question as u8; ASKED];
@@ -107,7 +121,28 @@ fn send(place: &Place, question: Question, generation: u64, patience: Duration) 
     Some(stream)
 }
 
-fn receive(mut stream: UnixStream) -> Option<Reply> {
+/// A stream that is read until its time is up or nobody wants what it says.
+struct Patient<'a> {
+    stream: UnixStream,
+    until: Instant,
+    wanted: Wanted<'a>,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+                        && Instant::now() < self.until
+                        && self.wanted.check().is_ok() => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+fn receive(mut stream: impl Read) -> Option<Reply> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).ok()?;
     let length = u32::from_le_bytes(length);
@@ -124,8 +159,14 @@ fn receive(mut stream: UnixStream) -> Option<Reply> {
 
 impl Pending {
     /// What has changed; none when the watcher does not know or does not say. The error is that the index is not to be used.
-    pub(crate) fn answer(self) -> Option<Result<Changes, &'static str>> {
-        let reply = receive(self.stream)?;
+    pub(crate) fn answer(self, wanted: Wanted<'_>) -> Option<Result<Changes, &'static str>> {
+        self.stream.set_read_timeout(Some(GLANCE)).ok()?;
+        let until = Instant::now() + PATIENCE;
+        let reply = receive(Patient {
+            stream: self.stream,
+            until,
+            wanted,
+        })?;
         if reply.distrusted {
             return Some(Err("an audit found the index wrong, and it is being made anew"));
         }

@@ -38,6 +38,9 @@ pub enum Error {
     /// Another process builds the index.
     #[error("{}: its index is being built by another process", .0.display())]
     Busy(PathBuf),
+    /// Nobody waits for the answer any more.
+    #[error("the answer of the index is not wanted any more")]
+    Unwanted,
     /// There is no place for indexes.
     #[error("there is no directory for indexes: neither XDG_STATE_HOME nor HOME is an absolute path")]
     NoHome,

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::segment::Entry;
 use crate::store::Index;
 use crate::tree;
+use crate::wanted::Wanted;
 
 /// File systems whose files change by way of memory maps without their times telling.
 const MEMORY_FILE_SYSTEMS: [u64; 2] = [0x0102_1994, 0x8584_58F6];
@@ -30,8 +31,15 @@ pub(crate) fn ask(index: &Index) -> Asked {
 }
 
 /// What has changed in the directory `dir`. The inner error says why that cannot be known.
-pub(crate) fn changes(index: &Index, dir: &[u8], asked: Asked) -> Result<Result<Changes, &'static str>, Error> {
-    if let Some(changes) = asked.and_then(crate::client::Pending::answer) {
+pub(crate) fn changes(
+    index: &Index,
+    dir: &[u8],
+    asked: Asked,
+    wanted: Wanted<'_>,
+) -> Result<Result<Changes, &'static str>, Error> {
+    let told = asked.and_then(|pending| pending.answer(wanted));
+    wanted.check()?;
+    if let Some(changes) = told {
         return Ok(changes);
     }
     let root = &index.place.root;
@@ -40,34 +48,44 @@ pub(crate) fn changes(index: &Index, dir: &[u8], asked: Asked) -> Result<Result<
     if MEMORY_FILE_SYSTEMS.contains(&(system.f_type as u64)) {
         return Ok(Err("nobody watches, and files in memory change without a trace"));
     }
-    sweep(index, dir)
+    sweep(index, dir, wanted)
 }
 
 /// Looks at every file in the directory `dir`. The inner error says why that cannot be done.
-pub(crate) fn sweep(index: &Index, dir: &[u8]) -> Result<Result<Changes, &'static str>, Error> {
+pub(crate) fn sweep(index: &Index, dir: &[u8], wanted: Wanted<'_>) -> Result<Result<Changes, &'static str>, Error> {
     let place = &index.place;
-    let tree = tree::list(&place.root, dir, index.manifest.device, place.own.as_deref())?;
+    let tree = tree::gather(&place.root, dir, index.manifest.device, place.own.as_deref(), wanted)?;
     if !tree.trouble.is_empty() {
         return Ok(Err("a directory in the tree cannot be read"));
     }
-    let entries = index.entries()?;
+    let entries = index.entries_in_segments(wanted)?;
     let entries = entries.iter().map(|e| &e.2).filter(|e| tree::is_in(&e.path, dir));
-    Ok(Ok(compare(entries, &tree.files)))
+    compare(entries, &tree.files, wanted).map(Ok)
 }
 
 /// What of `files` is not what `entries` say.
 pub(crate) fn compare<'a>(
     entries: impl Iterator<Item = &'a Entry>,
     files: &[(Vec<u8>, crate::stamp::Stamp)],
-) -> Changes {
-    let mut known: HashMap<&[u8], &Entry> = entries.map(|e| (&e.path[..], e)).collect();
+    wanted: Wanted<'_>,
+) -> Result<Changes, Error> {
+    let mut known: HashMap<&[u8], &Entry> = HashMap::with_capacity(files.len());
+    for (number, entry) in entries.enumerate() {
+        if number.is_multiple_of(1024) {
+            wanted.check()?;
+        }
+        known.insert(&entry.path, entry);
+    }
     let mut changes = Changes::default();
-    for (path, stamp) in files {
+    for (number, (path, stamp)) in files.iter().enumerate() {
+        if number.is_multiple_of(1024) {
+            wanted.check()?;
+        }
         let same = known.remove(&path[..]).is_some_and(|e| e.stamp == *stamp && !e.unsure);
         if !same {
             changes.dirty.push(path.clone());
         }
     }
     changes.gone = known.into_keys().map(<[u8]>::to_vec).collect();
-    changes
+    Ok(changes)
 }

@@ -11,6 +11,7 @@
 //! - [`audit`] compares what the index says of files with what is in them.
 
 mod audit;
+mod below;
 mod build;
 mod client;
 mod codec;
@@ -25,12 +26,15 @@ mod segment;
 mod stamp;
 mod store;
 mod tree;
+mod wanted;
 mod watch;
 
 pub use audit::{Audit, audit};
+pub use below::Below;
 pub use client::{Watching, end_watch, renew, watching};
 pub use error::Error;
 pub use plan::{Query, Syntax, of_hir, plan};
 pub use query::{Answer, Ask, Scope};
 pub use store::{Home, Index, Place, Summary, update};
+pub use wanted::Wanted;
 pub use watch::{Manners, detach, watch};

@@ -9,6 +9,7 @@ use crate::plan::Query;
 use crate::segment::{GROUP, Postings, Segment};
 use crate::store::Index;
 use crate::tree;
+use crate::wanted::Wanted;
 
 /// Where more of the blocks than this many in a hundred are candidates, all files are searched.
 const MOST_CANDIDATES: u64 = 40;
@@ -37,6 +38,8 @@ pub struct Ask<'a> {
     pub dir: &'a [u8],
     /// Within what a match is.
     pub scope: Scope,
+    /// Whether the answer is still waited for.
+    pub wanted: Wanted<'a>,
 }
 
 /// What an index says.
@@ -54,6 +57,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the index is damaged, others when it cannot be read: everything is to be searched then.
+    /// [`Error::Unwanted`] when nobody waits any more.
     pub fn ask(&self, ask: Ask<'_>) -> Result<Answer, Error> {
         if *ask.query == Query::All {
             return Ok(Answer::Scan("the pattern has no gram that a match must have"));
@@ -73,7 +77,8 @@ impl Index {
         let asked = fresh::ask(self);
         let (mut candidates, mut found, mut all) = (Vec::new(), 0, 0);
         for (segment, named) in self.segments.iter().zip(&self.manifest.segments) {
-            let part = Lookup::new(segment, ask.scope)?.files(ask, &named.dead)?;
+            ask.wanted.check()?;
+            let part = Lookup::new(segment, ask)?.files(ask, &named.dead)?;
             candidates.extend(part.paths);
             found += part.blocks;
             all += part.all_blocks;
@@ -81,7 +86,7 @@ impl Index {
         if found * 100 > all * MOST_CANDIDATES {
             return Ok(Answer::Scan("too many files could match"));
         }
-        let changes = match fresh::changes(self, ask.dir, asked)? {
+        let changes = match fresh::changes(self, ask.dir, asked, ask.wanted)? {
             Ok(changes) => changes,
             Err(reason) => return Ok(Answer::Scan(reason)),
         };
@@ -95,7 +100,7 @@ impl Index {
             .as_deref()
             .filter(|own| tree::is_in(own, ask.dir) || tree::is_in(ask.dir, own))
         {
-            let listed = tree::list(&self.place.root, own, self.manifest.device, None)?;
+            let listed = tree::gather(&self.place.root, own, self.manifest.device, None, ask.wanted)?;
             files.extend(
                 listed
                     .files
@@ -257,12 +262,13 @@ struct Lookup<'a> {
     grams: HashMap<u32, Postings>,
     /// The file of each block, when files are what is asked for.
     file_of: Option<Vec<u32>>,
+    wanted: Wanted<'a>,
 }
 
 impl<'a> Lookup<'a> {
-    fn new(segment: &'a Segment, scope: Scope) -> Result<Self, Error> {
+    fn new(segment: &'a Segment, ask: Ask<'a>) -> Result<Self, Error> {
         let mut file_of = None;
-        if scope == Scope::Files {
+        if ask.scope == Scope::Files {
             let mut files = Vec::with_capacity(segment.contents.blocks as usize);
             segment.groups(0, segment.group_count(), |number, _, entry| {
                 files.resize(
@@ -276,6 +282,7 @@ impl<'a> Lookup<'a> {
             segment,
             grams: HashMap::new(),
             file_of,
+            wanted: ask.wanted,
         })
     }
 
@@ -318,6 +325,7 @@ impl<'a> Lookup<'a> {
     }
 
     fn eval(&mut self, query: &Query) -> Result<Bits, Error> {
+        self.wanted.check()?;
         let size = self.size();
         match query {
             Query::All => Ok(Bits::all(size)),
@@ -397,6 +405,7 @@ impl<'a> Lookup<'a> {
             if !worth && !unsure.contains(&group) {
                 continue;
             }
+            self.wanted.check()?;
             self.segment.groups(group, group + 1, |number, block, entry| {
                 let wanted = entry.unsure
                     || if by_file {

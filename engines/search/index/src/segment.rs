@@ -13,9 +13,13 @@ use crate::error::Error;
 use crate::pages::Reader;
 use crate::stamp::{STORED, Stamp};
 use crate::tree::{is_in, order};
+use crate::wanted::Wanted;
 
 /// Files whose paths are stored together.
 pub(crate) const GROUP: usize = 16;
+
+/// Groups that are read before it is looked whether they are still wanted.
+const GROUPS_AT_ONCE: usize = 64;
 
 /// Buckets of grams.
 pub(crate) const BUCKETS: usize = 1 << 16;
@@ -270,19 +274,22 @@ impl Segment {
     }
 
     /// All files with their stamps.
-    pub(crate) fn files(&self) -> Result<Vec<Entry>, Error> {
+    pub(crate) fn files(&self, wanted: Wanted<'_>) -> Result<Vec<Entry>, Error> {
         let stamps = self
             .reader
             .read(self.contents.stamps, self.contents.files as usize * STORED)?;
         let mut files = Vec::with_capacity(self.contents.files as usize);
         let mut stamps = stamps.chunks_exact(STORED);
-        self.groups(0, self.groups.len(), |_, _, entry| {
-            let mut entry = entry.clone();
-            if let Some(Ok(bytes)) = stamps.next().map(<&[u8; STORED]>::try_from) {
-                entry.stamp = Stamp::get(bytes);
-            }
-            files.push(entry);
-        })?;
+        for from in (0..self.groups.len()).step_by(GROUPS_AT_ONCE) {
+            wanted.check()?;
+            self.groups(from, (from + GROUPS_AT_ONCE).min(self.groups.len()), |_, _, entry| {
+                let mut entry = entry.clone();
+                if let Some(Ok(bytes)) = stamps.next().map(<&[u8; STORED]>::try_from) {
+                    entry.stamp = Stamp::get(bytes);
+                }
+                files.push(entry);
+            })?;
+        }
         Ok(files)
     }
 }

@@ -20,9 +20,10 @@ use crate::merge::{Input, Lists, merge};
 use crate::segment::{Entry, Segment};
 use crate::stamp::{Stamp, now};
 use crate::tree::{self, Tree};
+use crate::wanted::Wanted;
 
 /// Another number is another format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The file that names the segments.
 const MANIFEST: &str = "manifest";
@@ -298,15 +299,21 @@ impl Index {
 
     /// All files that count, with the segment and the number they have there.
     pub(crate) fn entries(&self) -> Result<Vec<(usize, u32, Entry)>, Error> {
+        let mut all = self.entries_in_segments(Wanted::ALWAYS)?;
+        if self.segments.len() > 1 {
+            all.sort_by(|a, b| tree::order(&a.2.path, &b.2.path));
+        }
+        Ok(all)
+    }
+
+    /// The same, in the order of the segments.
+    pub(crate) fn entries_in_segments(&self, wanted: Wanted<'_>) -> Result<Vec<(usize, u32, Entry)>, Error> {
         let mut all = Vec::new();
         for (number, (segment, named)) in self.segments.iter().zip(&self.manifest.segments).enumerate() {
             let files = (0..)
-                .zip(segment.files()?)
+                .zip(segment.files(wanted)?)
                 .filter(|(id, _)| named.dead.binary_search(id).is_err());
             all.extend(files.map(|(id, entry)| (number, id, entry)));
-        }
-        if self.segments.len() > 1 {
-            all.sort_by(|a, b| tree::order(&a.2.path, &b.2.path));
         }
         Ok(all)
     }
@@ -464,7 +471,7 @@ fn segments_as_inputs(old: &Index, manifest: &Manifest) -> Result<Vec<Input>, Er
     for (segment, named) in old.segments.iter().zip(&manifest.segments) {
         let mut opaque = Vec::new();
         segment.opaque(|b| opaque.push(b))?;
-        let files = (0..).zip(segment.files()?);
+        let files = (0..).zip(segment.files(Wanted::ALWAYS)?);
         inputs.push(Input {
             files: files
                 .map(|(id, f)| (f, named.dead.binary_search(&id).is_err()))

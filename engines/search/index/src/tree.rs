@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, at};
 use crate::stamp::Stamp;
+use crate::wanted::Wanted;
 
 /// Directories and files below a root; paths are relative to it, and sorted.
 #[derive(Debug, Default)]
@@ -64,8 +65,23 @@ struct Queue {
     failure: Option<Error>,
 }
 
-/// Lists everything in the directory `start` below `root`, which must all be on `device`, except the directory `except`.
+/// Lists everything in the directory `start` below `root`, which must all be on `device`, except the directory `except`; in
+/// order.
 pub(crate) fn list(root: &Path, start: &[u8], device: u64, except: Option<&[u8]>) -> Result<Tree, Error> {
+    let mut tree = gather(root, start, device, except, Wanted::ALWAYS)?;
+    tree.dirs.sort_unstable_by(|a, b| order(&a.0, &b.0));
+    tree.files.sort_unstable_by(|a, b| order(&a.0, &b.0));
+    Ok(tree)
+}
+
+/// The same, in no order.
+pub(crate) fn gather(
+    root: &Path,
+    start: &[u8],
+    device: u64,
+    except: Option<&[u8]>,
+    wanted: Wanted<'_>,
+) -> Result<Tree, Error> {
     let queue = Mutex::new(Queue {
         waiting: vec![start.to_vec()],
         busy: 0,
@@ -83,7 +99,7 @@ pub(crate) fn list(root: &Path, start: &[u8], device: u64, except: Option<&[u8]>
                 }
                 state.busy += 1;
                 drop(state);
-                let listed = one(root, &dir, device, &mut tree, &mut found);
+                let listed = one(root, &dir, device, wanted, &mut tree, &mut found);
                 state = queue.lock().unwrap_or_else(PoisonError::into_inner);
                 state.busy -= 1;
                 state.waiting.append(&mut found);
@@ -114,10 +130,7 @@ pub(crate) fn list(root: &Path, start: &[u8], device: u64, except: Option<&[u8]>
     if let Some(error) = failure {
         return Err(error);
     }
-    let mut tree = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-    tree.dirs.sort_unstable_by(|a, b| order(&a.0, &b.0));
-    tree.files.sort_unstable_by(|a, b| order(&a.0, &b.0));
-    Ok(tree)
+    Ok(result.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// How many threads are worth starting.
@@ -125,7 +138,15 @@ pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get()).min(8)
 }
 
-fn one(root: &Path, dir: &[u8], device: u64, tree: &mut Tree, found: &mut Vec<Vec<u8>>) -> Result<(), Error> {
+fn one(
+    root: &Path,
+    dir: &[u8],
+    device: u64,
+    wanted: Wanted<'_>,
+    tree: &mut Tree,
+    found: &mut Vec<Vec<u8>>,
+) -> Result<(), Error> {
+    wanted.check()?;
     let path = below(root, dir);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = match rustix::fs::open(&path, flags, Mode::empty()) {
@@ -147,7 +168,10 @@ fn one(root: &Path, dir: &[u8], device: u64, tree: &mut Tree, found: &mut Vec<Ve
     }
     tree.dirs.push((dir.to_vec(), Stamp::new(&stat)));
     let entries = Dir::read_from(&fd).map_err(at(&path, "cannot be read"))?;
-    for entry in entries {
+    for (number, entry) in entries.enumerate() {
+        if number % 256 == 255 {
+            wanted.check()?;
+        }
         let Ok(entry) = entry else {
             tree.trouble.push(dir.to_vec());
             return Ok(());

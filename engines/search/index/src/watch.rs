@@ -31,6 +31,7 @@ use crate::error::{Error, at};
 use crate::fresh::{self, Changes};
 use crate::store::{Index, Place, Summary, update};
 use crate::tree::{self, below};
+use crate::wanted::Wanted;
 
 /// With so many files changed the index is brought up to date.
 const MANY_FILES: usize = 500;
@@ -229,7 +230,7 @@ impl Watcher {
         let entries = index.entries()?;
         self.unsure = entries.iter().filter(|e| e.2.unsure).count();
         // Those that are unsure are candidates anyway.
-        let changes = fresh::compare(entries.iter().map(|e| &e.2), &tree.files);
+        let changes = fresh::compare(entries.iter().map(|e| &e.2), &tree.files, Wanted::ALWAYS)?;
         let unsure: HashSet<&[u8]> = entries.iter().filter(|e| e.2.unsure).map(|e| &e.2.path[..]).collect();
         self.changes.gone.extend(changes.gone);
         self.changes
@@ -337,7 +338,7 @@ impl Watcher {
         let place = self.place.clone();
         self.sweep = in_background(move || {
             let index = Index::open(&place).ok()?;
-            let changes = fresh::sweep(&index, b"").ok()?.ok()?;
+            let changes = fresh::sweep(&index, b"", Wanted::ALWAYS).ok()?.ok()?;
             Some((index.manifest.generation, changes))
         });
     }

@@ -12,11 +12,13 @@ use std::{
     },
 };
 
-use ignore::{WalkBuilder, WalkState};
+use ignore::{IncrementalIgnore, WalkBuilder, WalkState};
+use qd_search_index::Home;
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
     haystack::{Haystack, Kind, Scope, Source},
+    index::TreeIndex,
     query::Query,
     token::Token,
     work::{Go, Work},
@@ -25,8 +27,11 @@ use crate::{
 /// The most threads that walk and search.
 const THREADS: usize = 8;
 
+/// Candidates that a thread takes at once.
+const BATCH: usize = 8;
+
 /// What may know which files can match at all, an index of the tree for one. It may only leave files out that are proven
-/// not to match; everything it names is searched.
+/// not to match; what it names is searched if a walk would come to it.
 pub trait Candidates: Send + Sync {
     /// The candidates of a query, as paths below the root; `None` when it cannot tell, and all files are walked. It returns
     /// soon after the token says stop.
@@ -62,6 +67,19 @@ impl Files {
         }
     }
 
+    /// The same, and where an index of the person's covers `root` it is asked before anything is walked.
+    #[must_use]
+    pub fn indexed(root: impl Into<PathBuf>) -> Self {
+        let files = Self::new(root);
+        match Home::from_env() {
+            Ok(home) => {
+                let index = TreeIndex::new(home, &files.root);
+                files.with_index(Arc::new(index))
+            }
+            Err(_) => files,
+        }
+    }
+
     /// Asks this for candidates before it walks.
     #[must_use]
     pub fn with_index(mut self, index: Arc<dyn Candidates>) -> Self {
@@ -75,7 +93,8 @@ impl Files {
         &self.root
     }
 
-    fn walk(&self, scope: Scope<'_>, work: &Work<'_>) {
+    /// The walk over everything that the query is about, if its globs are any.
+    fn walker(&self, scope: Scope<'_>, work: &Work<'_>) -> Option<WalkBuilder> {
         let q = &scope.query.query;
         let mut b = WalkBuilder::new(&self.root);
         b.hidden(!q.hidden)
@@ -86,10 +105,14 @@ impl Files {
             Ok(o) => b.overrides(o),
             Err(e) => {
                 work.fault(&q.globs, e.message);
-                return;
+                return None;
             }
         };
-        b.build_parallel().run(|| {
+        Some(b)
+    }
+
+    fn walk(&self, walker: &WalkBuilder, work: &Work<'_>) {
+        walker.build_parallel().run(|| {
             let mut visitor = work.visitor();
             Box::new(move |entry| {
                 if !work.token().is_live() {
@@ -115,6 +138,56 @@ impl Files {
                 }
             })
         });
+    }
+
+    /// Searches those candidates that the walk would come to; not so when it has to be done after all.
+    fn search_candidates(&self, ids: &[Vec<u8>], walker: &WalkBuilder, work: &Work<'_>) -> bool {
+        let Some(mut rules) = walker.build_matchers().into_iter().next() else {
+            return false;
+        };
+        // Rules around the tree that are not understood are for the walk to tell.
+        if rules.matched_with_errors("x", true).1.is_some() {
+            return false;
+        }
+        let next = AtomicUsize::new(0);
+        let share = |mut rules: IncrementalIgnore| {
+            let mut visitor = work.visitor();
+            while let Some(batch) = ids.get(next.fetch_add(BATCH, Ordering::Relaxed)..) {
+                if batch.is_empty() {
+                    return;
+                }
+                for id in batch.iter().take(BATCH) {
+                    if !work.token().is_live() {
+                        return;
+                    }
+                    if let Some(file) = self.admit(id, &mut rules, work)
+                        && visitor.visit(&file) == Go::Stop
+                    {
+                        return;
+                    }
+                }
+            }
+        };
+        let threads = self.threads.min(ids.len().div_ceil(2 * BATCH));
+        std::thread::scope(|s| {
+            for _ in 1..threads {
+                let rules = rules.clone();
+                s.spawn(|| share(rules));
+            }
+            share(rules.clone());
+        });
+        true
+    }
+
+    /// The file, if a walk would come to it.
+    fn admit(&self, id: &[u8], rules: &mut IncrementalIgnore, work: &Work<'_>) -> Option<OneFile> {
+        let file = self.file(id);
+        let (verdict, error) = rules.matched_with_errors(OsStr::from_bytes(id), false);
+        if let Some(e) = error {
+            work.fault(file.path.to_string_lossy(), e.to_string());
+        }
+        let there = !verdict.is_ignore() && file.path.symlink_metadata().is_ok_and(|about| about.is_file());
+        there.then_some(file)
     }
 
     fn search_list(&self, ids: &[Vec<u8>], work: &Work<'_>) {
@@ -154,10 +227,12 @@ impl Source for Files {
             self.search_list(ids, work);
             return;
         }
+        let Some(walker) = self.walker(scope, work) else { return };
         let index = self.index.as_deref();
-        match index.and_then(|i| i.candidates(&scope.query.query, scope.token)) {
-            Some(ids) => self.search_list(&ids, work),
-            None => self.walk(scope, work),
+        let ids = index.and_then(|i| i.candidates(&scope.query.query, scope.token));
+        let done = ids.is_some_and(|ids| self.search_candidates(&ids, &walker, work));
+        if !done && scope.token.is_live() {
+            self.walk(&walker, work);
         }
     }
 
