@@ -214,7 +214,7 @@ impl Edit {
             }
             Self::Rules(p, rule) => write(&root.join(p), format!("{rule}\n").as_bytes()),
             Self::Lock(p) => {
-                let _ = fs::set_permissions(root.join(p), fs::Permissions::from_mode(0));
+                let _ = fs::set_permissions(root.join(p), fs::Permissions::from_mode(0o0));
             }
         }
     }
