@@ -236,7 +236,9 @@ fn the_same_as_ripgrep() {
             let case = Case::new(&mut dice);
             let theirs = ask(&reference, &root, &case, nobody).unwrap();
             let mine = ask(&ours, &root, &case, nobody).unwrap();
-            if !same(&case, &theirs, &mine) {
+            // Of a damaged archive ripgrep prints what it got to before the error, which depends on who was faster.
+            let also = || (0..12).any(|_| same(&case, &ask(&reference, &root, &case, nobody).unwrap(), &mine));
+            if !same(&case, &theirs, &mine) && !also() {
                 different += 1;
                 let stdin = ["nothing", "patterns", "a pipe"][match case.input {
                     Input::Nothing => 0,
