@@ -35,6 +35,15 @@ fn open(house: &House, cols: u16, rows: u16) -> Term {
     t
 }
 
+/// Waits for the list of all that was typed, with these numbers, under the keys of the list.
+fn wait_list(t: &Term, numbers: &str) {
+    t.wait_mode("NAV");
+    t.wait(&format!("the list: {numbers}"), |s| {
+        let text = s.contents();
+        text.contains(numbers) && !text.contains("the query before")
+    });
+}
+
 fn tree(house: &House, name: &str) -> String {
     std::fs::read_to_string(house.path().join("tree").join(name)).expect("it is there")
 }
@@ -88,8 +97,7 @@ fn the_list_is_walked_folded_marked_and_copied_from() {
     let house = House::new();
     let t = open(&house, 80, 40);
     t.send("needle\r");
-    t.wait_mode("NAV");
-    t.wait_text("needles and pins");
+    wait_list(&t, "5 in 3 of 3 files");
     t.send("c");
     t.wait_text("2 lines of context");
     t.wait_text("2 hay");
@@ -143,7 +151,7 @@ fn the_list_is_walked_folded_marked_and_copied_from() {
     t.send("mmine\r");
     t.wait_text("kept as mine");
     t.send("\\hay\r");
-    t.wait_text("5 in 1 of 3 files");
+    wait_list(&t, "5 in 1 of 3 files");
     t.send("'");
     t.wait_text("rg -F -S -e needle");
     t.send("\r");
@@ -177,8 +185,7 @@ fn a_find_is_opened_in_the_editor_and_sent_to_a_shell() {
     let house = house.env("EDITOR", &editor.display().to_string());
     let t = open(&house, 120, 40);
     t.send("needle\r");
-    // The finds of all of it, not of its beginning.
-    t.wait_text("5 in 3 of 3 files");
+    wait_list(&t, "5 in 3 of 3 files");
     t.send("Go");
     t.wait_text("edits +3;");
     house.wait_panes("an editor", |l| l.len() == 3);
@@ -201,7 +208,7 @@ fn replacing_shows_what_would_change_and_is_taken_back() {
     let house = House::new();
     let t = open(&house, 100, 40);
     t.send("needle\r");
-    t.wait_text("5 in 3 of 3 files");
+    wait_list(&t, "5 in 3 of 3 files");
     t.send("Rpin\r");
     t.wait_text("-needles and pins");
     t.wait_text("+pins and pins");

@@ -453,6 +453,10 @@ impl SearchPane {
         if rate > 0.0 {
             text.push_str(&format!(", {}/s", bytes(rate as u64)));
         }
+        if v.query != self.query {
+            // What was typed last has no list yet, or cannot have one.
+            line.put("the query before: ", look.style(Role::TextWarn));
+        }
         line.put(&text, look.style(Role::TextDim));
         if t.unlisted > 0 {
             let text = format!("  {} lines are not listed", grouped(t.unlisted));
