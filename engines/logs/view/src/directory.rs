@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::shared::Shared;
@@ -14,6 +14,11 @@ use crate::store::Identity;
 
 /// How many files of a directory are opened, the newest first.
 const MAX_FILES: usize = 128;
+/// How often files with nothing in them are looked at.
+const UNFILLED: Duration = Duration::from_secs(1);
+/// How many times as long as a listing took the next one waits: a directory of very many files, where names change all the
+/// time, takes a twentieth of a processor.
+const REST: u32 = 20;
 
 /// A directory that was opened.
 #[derive(Debug)]
@@ -23,8 +28,12 @@ pub(crate) struct Directory {
     seen: HashSet<(PathBuf, Identity)>,
     /// When a name in it was last changed, as it was seen.
     changed: Option<SystemTime>,
-    /// Some files have nothing in them yet: what they are will be seen when they have.
-    unfilled: bool,
+    /// Files that have nothing in them yet: what they are will be seen when they have.
+    unfilled: Vec<PathBuf>,
+    /// When these are looked at next.
+    unfilled_due: Instant,
+    /// Before this, nothing is listed.
+    rested: Instant,
     /// That there are more files than are opened was said.
     told: bool,
 }
@@ -32,7 +41,7 @@ pub(crate) struct Directory {
 /// What a directory holds.
 struct Listing {
     files: Vec<PathBuf>,
-    unfilled: bool,
+    unfilled: Vec<PathBuf>,
     more: bool,
 }
 
@@ -47,7 +56,7 @@ fn list(path: &Path) -> Result<Listing> {
         error,
     };
     let mut found = Vec::new();
-    let mut unfilled = false;
+    let mut unfilled = Vec::new();
     for item in std::fs::read_dir(path).map_err(wrong)? {
         let Ok(item) = item else { continue };
         let Ok(meta) = std::fs::metadata(item.path()) else {
@@ -58,7 +67,9 @@ fn list(path: &Path) -> Result<Listing> {
             continue;
         }
         if meta.len() == 0 {
-            unfilled = true;
+            if unfilled.len() < MAX_FILES {
+                unfilled.push(item.path());
+            }
             continue;
         }
         let named = name.ends_with(".log") || name.contains(".log.") || is_packed(&name);
@@ -103,21 +114,39 @@ impl Directory {
             seen: files.iter().filter_map(with_identity).collect(),
             // Seen once more at first, for what came while it was opened.
             changed: None,
-            unfilled: false,
+            unfilled: Vec::new(),
+            unfilled_due: Instant::now(),
+            rested: Instant::now(),
             told: false,
         }
     }
 
-    /// Opens what has appeared since the last look. It costs one `stat` as long as no name in the directory changes.
+    /// Whether one of the files that had nothing in them has something now; asked once a second.
+    fn is_filled(&mut self, now: Instant) -> bool {
+        if self.unfilled.is_empty() || now < self.unfilled_due {
+            return false;
+        }
+        self.unfilled_due = now + UNFILLED;
+        let filled = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+        self.unfilled.iter().any(filled)
+    }
+
+    /// Opens what has appeared since the last look. It costs one `stat` as long as no name in the directory changes, and once a
+    /// second one for each file that was empty.
     pub(crate) fn look(&mut self, view: &Arc<Shared>) {
+        let now = Instant::now();
+        if now < self.rested {
+            return;
+        }
         // One that is gone or cannot be read now may come back.
         let Ok(changed) = std::fs::metadata(&self.path).and_then(|meta| meta.modified()) else {
             return;
         };
-        if self.changed == Some(changed) && !self.unfilled {
+        if self.changed == Some(changed) && !self.is_filled(now) {
             return;
         }
         let Ok(listing) = list(&self.path) else { return };
+        self.rested = Instant::now() + now.elapsed() * REST;
         self.unfilled = listing.unfilled;
         // A change within the grain of the clock would not be seen: what was changed just now is looked at again.
         let settled = changed.elapsed().is_ok_and(|age| age.as_millis() > 100);
