@@ -248,6 +248,8 @@ fn a_log_is_followed_until_one_moves_away() {
     t.wait_text("entry 99");
     append(&house, &entries(100, 102));
     t.wait_text("entry 101");
+    // Before a log has been indexed once, none of its lines is new.
+    t.wait_text("102 \u{25cf}follow");
     t.send("k");
     t.wait_text("paused");
     append(&house, &entries(102, 105));

@@ -13,7 +13,7 @@ use super::LogPane;
 /// Records of another pane that are kept.
 const KEPT: usize = 100_000;
 /// Records of another pane that may wait to be taken over.
-const WAITING: usize = 10_000;
+const WAITING: usize = 2000;
 /// Records that are taken over at once.
 const AT_ONCE: usize = 1000;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use qd_core::Record;
+use qd_core::{Instant, Record, Value};
 
 use crate::block::{Line, Lines, MAX_LINE};
 use crate::index::{Block, CHUNK_BLOCKS, Chunk, Index};
@@ -13,10 +13,63 @@ use crate::stamp::NONE;
 /// How many records make a block.
 pub(crate) const BLOCK_RECORDS: u64 = 256;
 
+/// What the records of a ring may weigh, in bytes; one block of 256 more may be there.
+const MOST: usize = 64 << 20;
+/// What one record may weigh; more is cut off, and the body says so.
+const MOST_OF_ONE: usize = 256 << 10;
+
+/// About how many bytes of memory a value takes beyond its own place.
+fn weight_of(value: &Value) -> usize {
+    match value {
+        Value::Str(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+        _ => 0,
+    }
+}
+
+/// About how many bytes of memory a record takes.
+fn weight(record: &Record) -> usize {
+    let fields = record
+        .fields()
+        .iter()
+        .map(|(key, value)| 64 + key.len() + weight_of(value));
+    128 + record.body().len() + fields.sum::<usize>()
+}
+
+/// A record as it can be kept: of one that is too large the beginning of its body, and the fields that there is room for.
+fn bounded(record: Record) -> Record {
+    if weight(&record) <= MOST_OF_ONE {
+        return record;
+    }
+    let at = Instant {
+        wall: record.wall(),
+        mono: record.mono(),
+    };
+    let body = record.body();
+    let kept = crate::source::clip(body, MOST_OF_ONE / 2);
+    let mut small = Record::build(record.source(), at, record.severity());
+    small = if kept.len() < body.len() {
+        small.body(format!("{kept} \u{2026} {} bytes more", body.len() - kept.len()))
+    } else {
+        small.body(record.body_shared())
+    };
+    let mut room = MOST_OF_ONE / 2;
+    for (key, value) in record.fields() {
+        let size = 64 + key.len() + weight_of(value);
+        if size <= room {
+            room -= size;
+            small = small.field(key.clone(), value.clone());
+        }
+    }
+    small.finish()
+}
+
 /// The newest records of a live source.
 #[derive(Debug)]
 pub(crate) struct Ring {
     records: VecDeque<Record>,
+    /// What they weigh together.
+    held: usize,
     /// The number of the first record that is still there; always a multiple of [`BLOCK_RECORDS`].
     first: u64,
     capacity: usize,
@@ -27,10 +80,11 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Room for at least `capacity` records; a whole block of the oldest goes at once.
+    /// Room for at least `capacity` records, as long as they weigh no more than 64 MiB; a whole block of the oldest goes at once.
     pub(crate) fn new(capacity: usize) -> Ring {
         Ring {
             records: VecDeque::new(),
+            held: 0,
             first: 0,
             capacity: capacity.max(BLOCK_RECORDS as usize),
             dropped: 0,
@@ -40,6 +94,7 @@ impl Ring {
     }
 
     pub(crate) fn push(&mut self, record: Record) {
+        let record = bounded(record);
         let seq = self.first + self.records.len() as u64;
         if seq.is_multiple_of(BLOCK_RECORDS) {
             self.blocks.push_back(Block {
@@ -52,9 +107,11 @@ impl Ring {
         if let Some(block) = self.blocks.back_mut() {
             block.add(Some((time, level)), &mut self.last);
         }
+        self.held += weight(&record);
         self.records.push_back(record);
-        if self.records.len() > self.capacity + BLOCK_RECORDS as usize {
-            self.records.drain(..BLOCK_RECORDS as usize);
+        let block = BLOCK_RECORDS as usize;
+        while self.records.len() > self.capacity + block || (self.held > MOST && self.records.len() > block) {
+            self.held -= self.records.drain(..block).map(|r| weight(&r)).sum::<usize>();
             self.blocks.pop_front();
             self.first += BLOCK_RECORDS;
             self.dropped += BLOCK_RECORDS;

@@ -218,7 +218,8 @@ impl View {
         self.shared().add_store(store, name.to_owned())
     }
 
-    /// Adds a source that is fed with records; it keeps at least the newest `capacity`.
+    /// Adds a source that is fed with records; it keeps at least the newest `capacity`, as long as they weigh no more than 64 MiB,
+    /// and of a record at most 256 KiB.
     pub fn add_live(&self, name: &str, capacity: usize) -> Result<Live> {
         let id = self.shared().next_source.fetch_add(1, Ordering::Relaxed);
         self.shared().add(Source::live(id, name.to_owned(), capacity))?;

@@ -530,6 +530,33 @@ fn live_records_are_a_bounded_source() {
 }
 
 #[test]
+fn large_live_records_are_bounded_by_what_they_weigh() {
+    let view = View::new(options()).unwrap();
+    let live = view.add_live("pane 3", 100_000).unwrap();
+    let source = SourceId::new("pane 3");
+    let body: std::sync::Arc<str> = "x".repeat(1 << 20).into();
+    let record = |_| {
+        Record::build(&source, Instant::default(), Severity::Info)
+            .field("large", body.to_string())
+            .field("small", 1)
+            .body(std::sync::Arc::clone(&body))
+            .finish()
+    };
+    live.push((0..2_000).map(record));
+    assert!(view.wait_until(LONG, |s| s.sources[0].len == 2_000));
+    let snapshot = view.snapshot();
+    assert_eq!(snapshot.sources[0].dropped + snapshot.lines, 2_000);
+    // 64 MiB and a block of 256, of which each is cut to 128 KiB of body.
+    assert!((256..=800).contains(&snapshot.lines), "{}", snapshot.lines);
+    let text = texts(&view, Anchor::End, 1, 0).remove(0);
+    assert!(
+        text.ends_with("x \u{2026} 917504 bytes more"),
+        "{}",
+        &text[text.len() - 40..]
+    );
+}
+
+#[test]
 fn a_year_is_guessed_from_the_last_change() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(
