@@ -90,26 +90,26 @@ fn lines_are_filtered_found_and_seen_closer() {
     // Finding: backwards from the end first, then on from the other end.
     t.send("/\x14\x14needle\r");
     t.wait_text("2 hits");
-    t.wait_text("line 251");
+    t.wait_text("  line 251");
     t.send("n");
     t.wait_text("on from the beginning");
     t.wait_text("entry 7 needle");
     t.send("n");
-    t.wait_text("line 251");
+    t.wait_text("  line 251");
     t.send("N");
-    t.wait_text("line 8");
+    t.wait_text("  line 8");
     // Errors, and the last jump again.
     t.send("ge");
-    t.wait_text("line 51");
+    t.wait_text("  line 51");
     t.send(".");
-    t.wait_text("line 101");
+    t.wait_text("  line 101");
     t.send("[");
-    t.wait_text("line 51");
+    t.wait_text("  line 51");
     t.send("d");
     t.wait_text("entry \u{b7} j k another");
     t.wait_text("svc");
     t.send("j");
-    t.wait_text("line 52");
+    t.wait_text("  line 52");
     t.send("\x1b");
     t.wait_gone("j k another");
     t.send("\\");
@@ -199,7 +199,7 @@ fn marked_lines_are_copied_written_and_tagged_together() {
     let t = open(&house, &entries(0, 100), &[], 110, 30);
     t.wait_text("entry 99");
     t.send("gl10\r");
-    t.wait_text("line 10 ");
+    t.wait_text("  line 10 ");
     t.send(" ");
     t.wait_text("1 line marked");
     t.send("jjVjjV");
@@ -399,7 +399,7 @@ fn an_editor_and_a_shell_open_beside_a_log_and_panes_share_a_time() {
     let t = open(&house, &entries(0, 100), &[], 160, 40);
     t.wait_text("entry 99");
     t.send("gl50\r");
-    t.wait_text("line 50");
+    t.wait_text("  line 50");
     t.send("e");
     t.wait_text("edits +50");
     house.wait_panes("the editor's pane", |l| l.len() == 2);
@@ -416,7 +416,7 @@ fn an_editor_and_a_shell_open_beside_a_log_and_panes_share_a_time() {
     house.wait_panes("another log", |l| l.len() == 2);
     t.wait_text("follow");
     t.send("gl10\r");
-    t.wait_text("line 10 ");
+    t.wait_text("  line 10 ");
     t.send("tc");
     t.wait_text("all logs stand at");
     until("both panes at the tenth line", || {
@@ -508,7 +508,7 @@ fn marks_are_kept_and_lines_are_asked_and_written() {
     let t = open(&house, &entries(0, 100), &[], 110, 30);
     t.wait_text("entry 99");
     t.send("gl50\r");
-    t.wait_text("line 50");
+    t.wait_text("  line 50");
     t.send("m");
     t.wait_text("bookmarked");
     t.send("G'");

@@ -290,7 +290,7 @@ fn everything_is_searched_from_the_menu() {
     t.wait_text("1 in 1 of");
     t.send("\r");
     t.wait_gone("search everything");
-    t.wait_text("line 2");
+    t.wait_text("  line 2");
     // The history: before the prompt, and not run.
     t.leader("/");
     t.wait_text("search everything");
