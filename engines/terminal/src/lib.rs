@@ -19,4 +19,6 @@ pub use event::{Modes, MouseEncoding, MouseWant, Palette, Progress, Rgb, Scheme,
 pub use keys::{KeyModes, ModifyOtherKeys, encode_key};
 pub use mouse::encode_mouse;
 pub use pty::{ExitStatus, Focus, More, SpawnSpec, Terminal, Turn, WRITE_QUEUE_MAX, kill_orphans, reap_orphans};
-pub use vt::{Case, Direction, Match, MatchCount, Pos, Query, QueryKind, SYNC_TIMEOUT, ScrollbackLimits, Shape, Vt};
+pub use vt::{
+    Case, Direction, LinesCopy, Match, MatchCount, Pos, Query, QueryKind, SYNC_TIMEOUT, ScrollbackLimits, Shape, Vt,
+};

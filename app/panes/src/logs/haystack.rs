@@ -97,7 +97,7 @@ impl OpenLogs {
             last = Some(end);
             at = Anchor::At(end);
         }
-        Text::new(id, self.title.clone(), bytes).with_numbers(numbers)
+        Text::later(id, self.title.clone(), move || (bytes, numbers))
     }
 
     fn part(id: &[u8]) -> Option<u32> {

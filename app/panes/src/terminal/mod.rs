@@ -18,8 +18,8 @@ use qd_ui::{Look, pane_frame::Scroll};
 use self::select::Selection;
 use crate::{CopyMode, Cursor, Focus, Pane, PaneEvent, Refused, copy::Outcome};
 
-/// The newest lines of a terminal that can be searched from outside: taking them holds the session up.
-const SEARCHED: u64 = 50_000;
+/// The newest rows of a terminal that can be searched from outside: their bytes are copied on the session's thread.
+const SEARCHED: u64 = 500_000;
 
 /// How a terminal pane behaves, from the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -402,8 +402,8 @@ impl Pane for TerminalPane {
     }
 
     fn source(&mut self, id: PaneId, title: &str) -> Option<Arc<dyn Source>> {
-        let (text, numbers) = self.term.vt().lines(SEARCHED);
-        let text = Text::new(crate::part_id(id, 0), title, text.into_bytes()).with_numbers(numbers);
+        let copy = self.term.vt().copy_lines(SEARCHED);
+        let text = Text::later(crate::part_id(id, 0), title, move || copy.text());
         Some(Arc::new(Texts::new(Kind::Scrollback, vec![text])))
     }
 

@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, Cursor, Read},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use crate::{
@@ -11,32 +11,47 @@ use crate::{
     work::{Go, Work},
 };
 
+/// Bytes, and the number that each of their lines has where it comes from, when that is not the one it has here.
+type Body = (Arc<[u8]>, Option<Arc<[u64]>>);
+type Make = Box<dyn FnOnce() -> Body + Send>;
+
 /// One text with a name.
 #[derive(Debug, Clone)]
 pub struct Text {
     id: Vec<u8>,
     title: String,
-    bytes: Arc<[u8]>,
-    numbers: Option<Arc<[u64]>>,
+    body: Arc<LazyLock<Body, Make>>,
 }
 
 impl Text {
-    /// A text; `id` is what the caller finds it by again.
-    #[must_use]
-    pub fn new(id: impl Into<Vec<u8>>, title: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+    fn with(id: Vec<u8>, title: String, make: Make) -> Self {
         Self {
-            id: id.into(),
-            title: title.into(),
-            bytes: bytes.into(),
-            numbers: None,
+            id,
+            title,
+            body: Arc::new(LazyLock::new(make)),
         }
     }
 
-    /// The same, with the number that each of its lines has where it comes from.
+    /// A text; `id` is what the caller finds it by again.
     #[must_use]
-    pub fn with_numbers(mut self, numbers: impl Into<Arc<[u64]>>) -> Self {
-        self.numbers = Some(numbers.into());
-        self
+    pub fn new(id: impl Into<Vec<u8>>, title: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self::with(id.into(), title.into(), Box::new(move || (bytes, None)))
+    }
+
+    /// A text that is made when it is first searched, on the thread that searches: its bytes, and the number that each of
+    /// its lines has where it comes from.
+    #[must_use]
+    pub fn later(
+        id: impl Into<Vec<u8>>,
+        title: impl Into<String>,
+        make: impl FnOnce() -> (Vec<u8>, Vec<u64>) + Send + 'static,
+    ) -> Self {
+        let make = move || {
+            let (bytes, numbers) = make();
+            (bytes.into(), Some(numbers.into()))
+        };
+        Self::with(id.into(), title.into(), Box::new(make))
     }
 }
 
@@ -45,7 +60,7 @@ impl Text {
     #[must_use]
     pub fn number(&self, line: u64) -> u64 {
         let at = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.numbers.as_ref().and_then(|n| n.get(at)).copied().unwrap_or(line)
+        self.body.1.as_ref().and_then(|n| n.get(at)).copied().unwrap_or(line)
     }
 }
 
@@ -64,8 +79,9 @@ impl Haystack for Text {
     }
 
     fn open(&self, at: u64) -> io::Result<Box<dyn Read + Send>> {
-        let mut c = Cursor::new(Arc::clone(&self.bytes));
-        c.set_position(at.min(self.bytes.len() as u64));
+        let bytes = &self.body.0;
+        let mut c = Cursor::new(Arc::clone(bytes));
+        c.set_position(at.min(bytes.len() as u64));
         Ok(Box::new(Rest(c)))
     }
 }

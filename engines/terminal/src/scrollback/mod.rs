@@ -176,6 +176,30 @@ impl Scrollback {
         p.open() || block.rows_before(i) + k + 1 < p.rows_end
     }
 
+    /// The pieces from the one that has row `from` on, as they are kept: a copy of bytes, in which nothing is looked at.
+    pub(crate) fn copy(&self, from: u64) -> Vec<Part> {
+        let begin = self.blocks.partition_point(|b| b.end() <= from);
+        let parts = self.blocks.iter().skip(begin).map(|b| {
+            let at = u32::try_from(from.saturating_sub(b.first)).unwrap_or(u32::MAX);
+            let i = b.gone.max(b.pieces.partition_point(|p| p.rows_end <= at));
+            let (text, _) = b.begin(i);
+            let mut row = b.rows_before(i);
+            let pieces = b.pieces.iter().skip(i).map(|p| {
+                let first = b.first + u64::from(std::mem::replace(&mut row, p.rows_end));
+                PartPiece {
+                    first,
+                    text_end: p.text_end - text,
+                    open: p.open(),
+                }
+            });
+            Part {
+                pieces: pieces.collect(),
+                text: b.text.get(text as usize..).unwrap_or_default().into(),
+            }
+        });
+        parts.collect()
+    }
+
     /// Another width: all rows are numbered anew, beginning with the first one's number. The numbers in `lines` are
     /// changed to those of the rows where the same text is now; those after the last row stay so far behind it.
     pub(crate) fn rewrap(&mut self, cols: usize, lines: &mut [u64]) {
@@ -280,6 +304,24 @@ impl Scrollback {
             ..Tail::new(text as usize)
         };
     }
+}
+
+/// A copy of what a block keeps, without its styles.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) text: Box<[u8]>,
+    pub(crate) pieces: Box<[PartPiece]>,
+}
+
+/// One piece of a [`Part`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PartPiece {
+    /// The number of its first row.
+    pub(crate) first: u64,
+    /// Where its text ends.
+    pub(crate) text_end: u32,
+    /// The line goes on in the next piece.
+    pub(crate) open: bool,
 }
 
 /// A place that is to be found again at another width.

@@ -3,6 +3,7 @@
 //! `search`. It has no clock, no descriptor and no thread, and no input may make it panic or grow without bound.
 
 mod cells;
+mod copy;
 mod core;
 mod csi;
 mod flood;
@@ -22,6 +23,7 @@ use std::time::Instant;
 use alacritty_terminal::{grid::Dimensions, term::TermMode};
 use qd_tty::{Cell, CursorShape, KeyEvent, MouseEvent, Size};
 
+pub use self::copy::LinesCopy;
 pub use self::types::{
     Case, Direction, Match, MatchCount, Pos, Query, QueryKind, SYNC_TIMEOUT, ScrollbackLimits, Shape,
 };
@@ -301,25 +303,26 @@ impl Vt {
         Some(out)
     }
 
-    /// The newest lines of the scrollback and the screen, at most so many: their text, and the number of the row that each
-    /// begins in. Rows that were only wrapped are one line.
+    /// A copy of the newest lines of the scrollback and the screen: of so many rows, and of the beginning of the first one's
+    /// line as far as it is kept in one piece. It is cheap to take; [`LinesCopy::text`] does the work.
     #[must_use]
-    pub fn lines(&self, most: u64) -> (String, Vec<u64>) {
+    pub fn copy_lines(&self, most: u64) -> LinesCopy {
         let end = self.core.screen_top() + u64::from(self.core.told.rows);
         let first = self.core.first_line().max(end.saturating_sub(most));
-        let (mut text, mut numbers, mut goes_on) = (String::new(), Vec::new(), false);
-        for line in first..end {
-            let Some(row) = self.core.line(line) else { continue };
-            if !goes_on {
-                numbers.push(line);
-            }
-            row.push_text(0, usize::MAX, &mut text, None);
-            goes_on = self.core.wrapped(line);
-            if !goes_on {
-                text.push('\n');
+        let cold = if first < self.core.cold_end() {
+            self.core.copy_cold(first)
+        } else {
+            Vec::new()
+        };
+        let mut copy = LinesCopy::new(cold);
+        for line in first.max(self.core.cold_end())..end {
+            if let Some(row) = self.core.line(line) {
+                copy.push(line, self.core.wrapped(line), |out| {
+                    row.push_text(0, usize::MAX, out, None);
+                });
             }
         }
-        (text, numbers)
+        copy
     }
 
     /// Whether a line goes on in the next.

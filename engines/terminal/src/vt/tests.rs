@@ -89,11 +89,43 @@ fn lines_are_whole_whatever_they_were_wrapped_at() {
         },
     );
     vt.feed(b"one\r\na line of more than ten\r\nthree\r\nfour\r\n");
-    let (text, numbers) = vt.lines(u64::MAX);
+    let copy = |vt: &Vt, most| {
+        let (text, numbers) = vt.copy_lines(most).text();
+        (String::from_utf8(text).unwrap(), numbers)
+    };
+    let (text, numbers) = copy(&vt, u64::MAX);
     assert_eq!(text, "one\na line of more than ten\nthree\nfour\n\n");
     assert_eq!(numbers, [0, 1, 4, 5, 6]);
-    let (text, numbers) = vt.lines(3);
+    let (text, numbers) = copy(&vt, 3);
     assert_eq!((text.as_str(), numbers), ("three\nfour\n\n", vec![4, 5, 6]));
+    // Most of it in the store, some of it forgotten, a line half in the store and half on the screen; at any width.
+    let lines: String = (0..3000)
+        .map(|i| format!("{i} {}\r\n", "\u{4e00}x".repeat(i % 23)))
+        .collect();
+    vt.feed(lines.as_bytes());
+    vt.feed("and the last of them is long enough for the whole screen".as_bytes());
+    for cols in [10, 7, 200, 3, 10] {
+        vt.resize(Size::new(cols, 3));
+        for most in [u64::MAX, 40, 7, 1] {
+            let (text, numbers) = copy(&vt, most);
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len(), numbers.len());
+            let first = vt
+                .first_line()
+                .max(vt.screen_top_line() + 3 - most.min(vt.screen_top_line() + 3));
+            assert!(numbers[0] <= first || most == u64::MAX, "{} {first}", numbers[0]);
+            for (line, from) in lines.iter().zip(&numbers) {
+                let mut whole = String::new();
+                for row in *from.. {
+                    whole.push_str(&vt.line_text(row).unwrap());
+                    if !vt.line_wrapped(row) {
+                        break;
+                    }
+                }
+                assert_eq!(*line, whole, "row {from} of {cols} columns");
+            }
+        }
+    }
 }
 
 #[test]

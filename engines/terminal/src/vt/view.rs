@@ -13,7 +13,7 @@ use super::{
     core::Core,
     types::{Pos, Shape},
 };
-use crate::scrollback::RowView;
+use crate::scrollback::{Part, RowView};
 
 /// How many rows of one logical line are looked at together, at the most.
 pub(super) const LOGICAL_MAX: u64 = 4096;
@@ -103,6 +103,16 @@ impl Core {
     /// The number after the last line.
     pub(super) fn end_line(&self) -> u64 {
         self.screen_top() + self.dims.rows as u64
+    }
+
+    /// The number after the last line of the cold store.
+    pub(super) fn cold_end(&self) -> u64 {
+        self.store.next()
+    }
+
+    /// The cold store from a line on.
+    pub(super) fn copy_cold(&self, from: u64) -> Vec<Part> {
+        self.store.copy(from)
     }
 
     fn grid_row(&self, line: i64) -> Option<&[Src]> {
