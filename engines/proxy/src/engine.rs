@@ -14,7 +14,8 @@ use qd_core::{
 use tokio::time::MissedTickBehavior;
 
 use crate::{
-    Changes, Drain, Flow, Options, Plan, PlanError, Proxy, Snapshot, Tap, TapRequest, policy, policy::fault::FaultError,
+    Changes, Drain, EndpointView, Flow, ListenerView, Options, Plan, PlanError, Proxy, Snapshot, Tap, TapRequest,
+    policy, policy::fault::FaultError,
 };
 
 /// How often the snapshot is taken.
@@ -115,6 +116,36 @@ fn health(snapshot: &Snapshot) -> Health {
     }
 }
 
+/// Whether two pictures show the same, but for what falls with time by itself.
+fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
+    let steady = |s: &Snapshot| s.faults.is_empty() && s.endpoints.iter().all(|e| e.breaker == "closed");
+    let endpoint = |e: &EndpointView| {
+        (
+            e.id,
+            e.pending,
+            e.connections,
+            e.idle,
+            e.draining,
+            e.requests,
+            e.failures,
+        )
+    };
+    let listener = |l: &ListenerView| (l.address.clone(), l.refused, l.tls_problem.clone());
+    steady(a)
+        && steady(b)
+        && a.totals == b.totals
+        && a.connection_count == b.connection_count
+        && a.endpoints.iter().map(endpoint).eq(b.endpoints.iter().map(endpoint))
+        && a.listeners.iter().map(listener).eq(b.listeners.iter().map(listener))
+}
+
+/// The next flow, not before `rest`.
+async fn next(flows: &mut Option<Tap>, rest: tokio::time::Instant) -> Option<std::sync::Arc<Flow>> {
+    let tap = flows.as_mut()?;
+    tokio::time::sleep_until(rest).await;
+    tap.next().await
+}
+
 fn answer(proxy: &Proxy, command: Command) -> Reply {
     match command {
         Command::Apply(plan) => Reply::Applied(proxy.apply(&plan)),
@@ -166,10 +197,11 @@ impl Engine for ProxyEngine {
         let mut flows: Option<Tap> = None;
         let mut lost = 0;
         let mut pace = tokio::time::interval(PACE);
-        let mut drain = tokio::time::interval(DRAIN);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rounds = 0u64;
+        let (mut last, mut moved) = (Snapshot::default(), true);
+        // Until when records rest: a batch of flows is cheaper than one after the other.
+        let mut rest = tokio::time::Instant::now();
         loop {
             tokio::select! {
                 request = cx.next() => match request {
@@ -210,12 +242,19 @@ impl Engine for ProxyEngine {
                         _ => {}
                     }
                     let snapshot = proxy.snapshot();
-                    cx.set_health(health(&snapshot));
-                    cx.publish(snapshot);
+                    // Nobody is woken for what is the same; once more after the last change, so that rates fall to zero.
+                    let moves = !is_same(&last, &snapshot);
+                    if moves || moved {
+                        cx.set_health(health(&snapshot));
+                        last = snapshot.clone();
+                        cx.publish(snapshot);
+                    }
+                    moved = moves;
                 }
-                _ = drain.tick(), if flows.is_some() => {
+                flow = next(&mut flows, rest), if flows.is_some() => {
+                    rest = tokio::time::Instant::now() + DRAIN;
                     if let Some(tap) = &mut flows {
-                        let mut batch = Vec::new();
+                        let mut batch: Vec<_> = flow.into_iter().collect();
                         tap.drain(&mut batch, QUEUE);
                         batch.iter().for_each(|flow| records.offer(record(flow, &cx)));
                         if tap.dropped() > lost {

@@ -79,3 +79,70 @@ async fn an_engine_serves_tells_and_obeys() {
     supervisor.shutdown(Duration::from_secs(5)).await;
     assert!(TcpStream::connect(address).is_err());
 }
+
+/// Asks a proxy's socket and gives the lines as they come.
+fn ask(path: &std::path::Path, what: &str) -> impl Iterator<Item = serde_json::Value> + use<> {
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    stream.write_all(format!("{what}\n").as_bytes()).unwrap();
+    std::io::BufRead::lines(std::io::BufReader::new(stream)).map(|l| serde_json::from_str(&l.unwrap()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_process_may_look() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = Address::Tcp("127.0.0.1".to_owned(), origin.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in origin.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
+        }
+    });
+    let plan = Plan::simple(vec![Bind::Tcp("127.0.0.1:0".parse().unwrap())], vec![to]);
+    let supervisor = Supervisor::new(tokio::runtime::Handle::current(), Arc::new(RealClock::new()));
+    let config = EngineConfig {
+        plan,
+        options: Options { workers: 1 },
+        deadline: Duration::from_secs(5),
+    };
+    let engine = supervisor
+        .start::<ProxyEngine>(SourceId::new("web"), config, Policy::default())
+        .unwrap();
+    while engine.snapshot().listeners.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let address = engine.snapshot().listeners[0].address.clone();
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    let listen = |name: &str| qd_proxy::control::Control::listen(&runtime, dir.path(), name, engine.clone(), None);
+    let control = listen("web").unwrap();
+    assert!(listen("web").is_err() && listen("../web").is_err());
+    assert_eq!(qd_proxy::control::names(dir.path()), ["web"]);
+    let path = qd_proxy::control::socket(dir.path(), "web").unwrap();
+    tokio::task::spawn_blocking(move || {
+        let mut snapshots = ask(&path, r#"{"ask":"snapshots","every_ms":50}"#);
+        assert_eq!(snapshots.next().unwrap()["listeners"][0]["address"], address);
+        assert!(ask(&path, "{").next().unwrap()["error"].is_string());
+        assert!(ask(&path, r#"{"ask":"tap","filter":"status:abc"}"#).next().unwrap()["error"].is_string());
+        let mut tap = ask(&path, r#"{"ask":"tap","filter":"path:/b"}"#);
+        let mut har = ask(&path, r#"{"ask":"har","filter":"~u b","follow":true}"#);
+        assert_eq!(tap.next().unwrap()["following"], true);
+        assert_eq!(har.next().unwrap()["following"], true);
+        for target in ["/a", "/b"] {
+            let mut client = TcpStream::connect(&address).unwrap();
+            let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            client.write_all(request.as_bytes()).unwrap();
+            client.read_to_end(&mut Vec::new()).unwrap();
+        }
+        let flow = tap.next().unwrap();
+        assert_eq!((&flow["path"], &flow["status"]), (&"/b".into(), &200.into()));
+        let entry = har.next().unwrap();
+        assert_eq!(entry["request"]["url"], "http://h/b");
+        assert_eq!(entry["response"]["content"]["text"], "hi");
+    })
+    .await
+    .unwrap();
+    drop(control);
+    assert!(qd_proxy::control::names(dir.path()).is_empty());
+    supervisor.shutdown(Duration::from_secs(5)).await;
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use qd_core::filter::FieldType;
 use qd_core::{Bytes, Fields, Record, Schema, Severity, SourceId, Timestamp, ValueRef};
-use qd_proxy_policy::{Cause, Class, GrpcCode};
+use qd_proxy_policy::{Class, GrpcCode};
 
 /// Bytes of one body that a filter looks at.
 const SEARCHED: usize = 64 * 1024;
@@ -156,8 +156,8 @@ pub struct Flow {
     pub tls: Option<String>,
     /// The client.
     pub src: Option<SocketAddr>,
-    /// Why the proxy answered by itself.
-    pub cause: Option<Cause>,
+    /// Why the proxy answered by itself, in a word; empty when it did not.
+    pub error: String,
     /// What was done with it in the pane.
     pub notes: Notes,
     /// Texts that filters ask for, made when one does. What changes the flow takes a new one: see [`Flow::changed`].
@@ -219,7 +219,7 @@ impl Flow {
             ("tls", self.tls.as_deref().and_then(text)),
             ("src", self.src.map(|s| s.to_string().into())),
             ("dst", text(&self.endpoint)),
-            ("error", self.cause.map(|c| c.word().into())),
+            ("error", text(&self.error)),
             ("protocol", text(self.spoken.word())),
         ];
         let mut record = Record::build(source, at, severity);
@@ -272,7 +272,7 @@ impl Fields for Flow {
                 let src = self.src?;
                 Some(ValueRef::Str(self.texts.src.get_or_init(|| src.to_string())))
             }
-            "error" => self.cause.map(|c| ValueRef::Str(c.word())),
+            "error" => some_text!(&self.error),
             "class" => self.class.map(|c| ValueRef::Str(c.word())),
             "protocol" => Some(ValueRef::Str(self.spoken.word())),
             "marked" => Some(ValueRef::Bool(self.notes.marked)),
