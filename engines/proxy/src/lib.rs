@@ -31,6 +31,7 @@ mod serve;
 mod serve_h2;
 mod shared;
 mod side;
+pub mod source;
 mod tap;
 mod tls;
 mod told;

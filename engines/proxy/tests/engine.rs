@@ -80,13 +80,6 @@ async fn an_engine_serves_tells_and_obeys() {
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// Asks a proxy's socket and gives the lines as they come.
-fn ask(path: &std::path::Path, what: &str) -> impl Iterator<Item = serde_json::Value> + use<> {
-    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
-    stream.write_all(format!("{what}\n").as_bytes()).unwrap();
-    std::io::BufRead::lines(std::io::BufReader::new(stream)).map(|l| serde_json::from_str(&l.unwrap()).unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_process_may_look() {
     let origin = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -119,6 +112,13 @@ async fn another_process_may_look() {
     assert!(listen("web").is_err() && listen("../web").is_err());
     assert_eq!(qd_proxy::control::names(dir.path()), ["web"]);
     let path = qd_proxy::control::socket(dir.path(), "web").unwrap();
+    // Asks the socket and gives the lines as they come.
+    let ask = |path: &std::path::Path, what: &str| {
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        stream.write_all(format!("{what}\n").as_bytes()).unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(stream));
+        lines.map(|l| serde_json::from_str::<serde_json::Value>(&l.unwrap()).unwrap())
+    };
     tokio::task::spawn_blocking(move || {
         let mut snapshots = ask(&path, r#"{"ask":"snapshots","every_ms":50}"#);
         assert_eq!(snapshots.next().unwrap()["listeners"][0]["address"], address);
