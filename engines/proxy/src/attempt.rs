@@ -11,7 +11,9 @@ use crate::{
     connect::Want,
     exchange::{Down, Exchange, Heard, Outgoing, Times, Up, Watches, keeps},
     fault::Fault,
+    flow::Stage,
     forward::{After, Asked, ConnCx, Desk, Sum, acquire},
+    hold,
     plan::UpstreamProtocol,
     retries::Going,
     router::Way,
@@ -63,15 +65,24 @@ impl Once<'_> {
             answer,
             replay,
             alarm,
+            prefilled: _,
         } = desk;
         let version = head.version;
         let first = match (self.times.total, self.times.attempt) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let link = acquire(self.cx, self.cluster, self.endpoint, self.want(version), first).await?;
-        if sum.capture.is_some() {
-            sum.connected = Some(Instant::now());
+        let mut link = acquire(self.cx, self.cluster, self.endpoint, self.want(version), first).await?;
+        if let Some(capture) = &mut sum.capture {
+            let opened = match &mut link {
+                Ok(conn) => conn.opened.take(),
+                Err(link) => link.opened.lock().take(),
+            };
+            capture.reused = opened.is_none();
+            capture.times.connected = Some(capture.since());
+            capture.times.dial = opened.map(|o| o.dial);
+            capture.times.upstream_handshake = opened.and_then(|o| o.handshake);
+            capture.flow.set_stage(Stage::Waiting);
         }
         let upgrade = self.asked.upgrade.as_deref();
         let mut up = Up::send_request(link, head, self.framing, upgrade, self.asked.hop.trailers).await?;
@@ -98,6 +109,7 @@ impl Once<'_> {
             write_failed: None,
             scan: Scan::default(),
             interims: 0,
+            kept: None,
         };
         exchange.arm(true);
         let framing = loop {
@@ -118,8 +130,10 @@ impl Once<'_> {
         let exchange_request = (exchange.request, exchange.request_done);
         let exchange_failed = exchange.write_failed.take();
         let interims = exchange.interims;
-        let Exchange { times, .. } = exchange;
-        sum.first_byte = sum.capture_time();
+        let Exchange { mut times, .. } = exchange;
+        if let Some(capture) = &mut sum.capture {
+            capture.times.first_byte = Some(capture.since());
+        }
         let hop = rules::strip_response(&mut answer.fields);
         let stays = keeps(answer, hop);
         if matches!(answer.status, 429 | 503) {
@@ -149,6 +163,17 @@ impl Once<'_> {
         if !self.way.route.response_headers.is_empty() {
             self.way.route.response_headers.apply(&mut answer.fields);
         }
+        let (mut framing, mut kept) = (framing, None);
+        if self.cx.shared.holds.any() && self.cx.again.is_none() && !switches {
+            let route = &self.way.route.name;
+            let held = hold::answer(self.cx, route, head, answer, (down, &mut up), framing, sum);
+            if let Some((then, body, took)) = Box::pin(held).await? {
+                framing = then;
+                kept = Some(body);
+                times.total = times.total.map(|t| t + took);
+                times.now = Instant::now();
+            }
+        }
         let keep = self.asked.keep && !self.cx.entry.is_draining();
         let out = Outgoing {
             framing,
@@ -160,7 +185,7 @@ impl Once<'_> {
         sum.status = answer.status;
         sum.started = true;
         if let Some(capture) = &mut sum.capture {
-            capture.response(answer);
+            capture.answered(answer);
         }
         down.send_head(answer, out)?;
         let in_headers = grpc_status(answer.fields.first(Known::GrpcStatus));
@@ -195,6 +220,7 @@ impl Once<'_> {
             write_failed: exchange_failed,
             scan: Scan::default(),
             interims,
+            kept,
         };
         // What was kept to be sent again is not needed any more, but what was not sent yet is.
         exchange.arm(false);

@@ -47,6 +47,15 @@ pub(crate) struct UpConn {
     pub(crate) slot: Slot,
     /// It has served a request before.
     pub(crate) reused: bool,
+    /// How long it took to come about; taken by whoever it was opened for.
+    pub(crate) opened: Option<Opened>,
+}
+
+/// How long a connection took to come about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) dial: Duration,
+    pub(crate) handshake: Option<Duration>,
 }
 
 /// A connection of HTTP/2 to an upstream.
@@ -57,6 +66,7 @@ pub(crate) struct Link {
     pub(crate) dead: AtomicBool,
     pub(crate) tls: bool,
     pub(crate) idle_since: Mutex<Instant>,
+    pub(crate) opened: Mutex<Option<Opened>>,
     pub(crate) close: Notify,
 }
 

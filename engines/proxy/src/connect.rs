@@ -22,7 +22,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::{
-    cluster::{Cluster, Endpoint, Link, Slot, UpConn},
+    cluster::{Cluster, Endpoint, Link, Opened, Slot, UpConn},
     fault::Fault,
     io::{Conn, Io, Rewound},
     plan::Address,
@@ -177,7 +177,9 @@ pub(crate) async fn connect(
     let endpoint = Arc::clone(&slot.0);
     endpoint.tally.connects.fetch_add(1, Ordering::Relaxed);
     let work = async {
+        let began = Instant::now();
         let mut io = dial(&endpoint).await?;
+        let dialled = Instant::now();
         if cluster.plan.preamble {
             let mut header = Vec::new();
             preamble::write(&mut header, ends);
@@ -188,6 +190,10 @@ pub(crate) async fn connect(
         }
         let (io, chose_h2) = secure(cluster, &endpoint, io, want).await?;
         let is_tls = cluster.tls.is_some();
+        let opened = Opened {
+            dial: dialled - began,
+            handshake: is_tls.then(|| dialled.elapsed()),
+        };
         let h2 = match want {
             Want::Http2 => true,
             Want::Either => chose_h2,
@@ -195,7 +201,7 @@ pub(crate) async fn connect(
         };
         if !h2 {
             let side = H1::new(Conn::new(io, BytesMut::new()), UPSTREAM_LIMITS);
-            return Ok((Some(side), None, is_tls));
+            return Ok((Some(side), None, is_tls, opened));
         }
         let shaken = h2::client::Builder::new()
             .enable_push(false)
@@ -206,32 +212,34 @@ pub(crate) async fn connect(
             .handshake::<_, Bytes>(io)
             .await
             .map_err(|e| Fault::h2(&e))?;
-        Ok((None, Some(shaken), is_tls))
+        Ok((None, Some(shaken), is_tls, opened))
     };
     let result = match timeout(cluster.plan.connect_timeout, work).await {
         Ok(result) => result,
         Err(_) => Err(Fault::ConnectTimeout(Arc::clone(&endpoint.name))),
     };
     match result {
-        Ok((Some(side), ..)) => Ok(Connected::H1(Box::new(UpConn {
+        Ok((Some(side), _, _, opened)) => Ok(Connected::H1(Box::new(UpConn {
             side,
             slot,
             reused: false,
+            opened: Some(opened),
         }))),
-        Ok((None, Some((send, connection)), tls)) => {
+        Ok((None, Some((send, connection)), tls, opened)) => {
             let link = Arc::new(Link {
                 send,
                 active: 0.into(),
                 dead: false.into(),
                 tls,
                 idle_since: Instant::now().into(),
+                opened: Some(opened).into(),
                 close: tokio::sync::Notify::new(),
             });
             tokio::spawn(drive(connection, Arc::clone(&link), slot));
             endpoint.add_link(worker, Arc::clone(&link));
             Ok(Connected::H2(link))
         }
-        Ok((None, None, _)) => Err(Fault::Protocol),
+        Ok((None, None, ..)) => Err(Fault::Protocol),
         Err(fault) => {
             endpoint.tally.connect_failures.fetch_add(1, Ordering::Relaxed);
             Err(fault)

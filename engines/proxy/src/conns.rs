@@ -57,6 +57,23 @@ pub(crate) struct ConnEntry {
 }
 
 impl ConnEntry {
+    fn new(id: u64, listener: &Arc<str>, peer: Option<SocketAddr>) -> ConnEntry {
+        ConnEntry {
+            id,
+            listener: Arc::clone(listener),
+            since: Instant::now(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            peer: Mutex::new(peer),
+            spoken: AtomicU8::new(0),
+            tls: AtomicU8::new(0),
+            wish: AtomicU8::new(RUN),
+            waker: AtomicWaker::new(),
+            killer: AtomicWaker::new(),
+        }
+    }
+
     /// Who is at the other end; a PROXY header may say another one later.
     pub(crate) fn set_peer(&self, peer: Option<SocketAddr>) {
         *self.peer.lock() = peer;
@@ -184,20 +201,8 @@ impl Conns {
             }
             *n += 1;
         }
-        let entry = Arc::new(ConnEntry {
-            id: self.next.fetch_add(1, Ordering::Relaxed) + 1,
-            listener: Arc::clone(listener),
-            since: Instant::now(),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-            peer: Mutex::new(peer),
-            spoken: AtomicU8::new(0),
-            tls: AtomicU8::new(0),
-            wish: AtomicU8::new(RUN),
-            waker: AtomicWaker::new(),
-            killer: AtomicWaker::new(),
-        });
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = Arc::new(ConnEntry::new(id, listener, peer));
         self.list.lock().insert(entry.id, Arc::clone(&entry));
         self.count.fetch_add(1, Ordering::AcqRel);
         self.total.fetch_add(1, Ordering::Relaxed);
@@ -206,6 +211,11 @@ impl Conns {
             entry,
             address,
         })
+    }
+
+    /// An entry of a connection that the proxy makes for itself; it is not listed.
+    pub(crate) fn apart(listener: &Arc<str>, peer: Option<SocketAddr>) -> Arc<ConnEntry> {
+        Arc::new(ConnEntry::new(0, listener, peer))
     }
 
     /// How many there are.

@@ -4,18 +4,19 @@
 //! each request while somebody reads records, and looks at the files of certificates each second. A plan that can't be is
 //! refused and the one before it goes on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use qd_core::{
     Record, Schema, Severity,
     filter::FieldType,
     supervise::{Context, Engine, Health, Request},
 };
+use qd_proxy_content::{Rules, escape};
 use tokio::time::MissedTickBehavior;
 
 use crate::{
-    Changes, Drain, EndpointView, Flow, ListenerView, Options, Plan, PlanError, Proxy, Snapshot, Tap, TapRequest,
-    policy, policy::fault::FaultError,
+    Changes, Drain, EndpointView, Flow, Held, Hold, HoldError, ListenerView, Options, Plan, PlanError, Proxy, Release,
+    ReleaseError, ReplayError, ReplayRequest, Snapshot, Tap, TapRequest, policy, policy::fault::FaultError,
 };
 
 /// How often the snapshot is taken.
@@ -51,6 +52,18 @@ pub enum Command {
     Inject(Box<policy::Fault>),
     /// End a fault.
     EndFault(u64),
+    /// Cover by these rules what is secret in flows that begin from now on.
+    Redact(Box<Rules>),
+    /// Hold flows.
+    Hold(Box<Hold>),
+    /// End a rule that holds flows, and let go what it holds.
+    EndHold(u64),
+    /// Show what is held under a number.
+    Held(u64),
+    /// Say how a held flow goes on.
+    Release(u64, Box<Release>),
+    /// Send a request again. The reply comes when its flow has ended.
+    Replay(Box<ReplayRequest>),
 }
 
 /// What it answers.
@@ -64,6 +77,14 @@ pub enum Reply {
     Done(bool),
     /// The fault's number.
     Injected(Result<u64, FaultError>),
+    /// The number of a rule that holds flows.
+    Holding(Result<u64, HoldError>),
+    /// What is held.
+    Held(Option<Box<Held>>),
+    /// Whether a held flow goes on as was said.
+    Released(Result<(), ReleaseError>),
+    /// The flow of a request that was sent again.
+    Replayed(Result<Arc<Flow>, ReplayError>),
 }
 
 /// The proxy's engine.
@@ -71,36 +92,37 @@ pub enum Reply {
 pub struct ProxyEngine;
 
 /// A flow as a record: fields have the names that filters of the pane use.
-pub fn record(flow: &Flow, cx: &Context<ProxyEngine>) -> Record {
-    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-    let severity = match (flow.status, &flow.fault) {
+pub fn record(flow: &Flow, cx: &Context<ProxyEngine>) -> Option<Record> {
+    let text = |b: &[u8]| escape(&String::from_utf8_lossy(b));
+    let (end, request) = (flow.end()?, flow.request());
+    let severity = match (end.status, &end.fault) {
         (_, Some(_)) | (500.., _) => Severity::Error,
         (400.., _) => Severity::Warn,
         _ => Severity::Info,
     };
-    let method = text(flow.request.method());
-    let target = text(flow.request.target());
-    let line = format!("{method} {target} {}", flow.status);
+    let method = text(request.method());
+    let target = text(request.target());
+    let line = format!("{method} {target} {}", end.status);
     let mut record = cx
         .record(severity)
         .field("method", method)
         .field("path", target)
-        .field("host", flow.request.host().map(text))
-        .field("status", flow.status)
-        .field("duration", flow.timings.end)
-        .field("size", qd_core::Bytes(flow.response_body.length))
-        .field("route", flow.route.as_deref())
-        .field("endpoint", flow.endpoint.as_deref())
+        .field("host", request.host().map(text))
+        .field("status", end.status)
+        .field("duration", end.timings.end)
+        .field("size", qd_core::Bytes(end.response_body.length))
+        .field("route", end.route.as_deref())
+        .field("endpoint", end.endpoint.as_deref())
         .field("src", flow.client.map(|c| c.to_string()))
         .field("tls", flow.tls)
-        .field("retry", u64::from(flow.attempts.saturating_sub(1)));
+        .field("retry", u64::from(end.attempts.saturating_sub(1)));
     if let Some(status) = flow.grpc_status() {
         record = record.field("grpc.status", status);
     }
-    if let Some((word, _)) = &flow.fault {
+    if let Some((word, _)) = &end.fault {
         record = record.field("cause", *word);
     }
-    record.body(line).finish()
+    Some(record.body(line).finish())
 }
 
 fn health(snapshot: &Snapshot) -> Health {
@@ -118,7 +140,7 @@ fn health(snapshot: &Snapshot) -> Health {
 
 /// Whether two pictures show the same, but for what falls with time by itself.
 fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
-    let steady = |s: &Snapshot| s.faults.is_empty() && s.endpoints.iter().all(|e| e.breaker == "closed");
+    let steady = |s: &Snapshot| s.faults.is_empty() && s.holds.is_empty() && s.endpoints.iter().all(|e| e.breaker == "closed");
     let endpoint = |e: &EndpointView| {
         (
             e.id,
@@ -154,6 +176,15 @@ fn answer(proxy: &Proxy, command: Command) -> Reply {
         Command::Drain(id, drain) => Reply::Done(proxy.drain_endpoint(id, drain)),
         Command::Inject(fault) => Reply::Injected(proxy.inject(*fault)),
         Command::EndFault(id) => Reply::Done(proxy.end_fault(id)),
+        Command::Redact(rules) => {
+            proxy.redact(*rules);
+            Reply::Done(true)
+        }
+        Command::Hold(hold) => Reply::Holding(proxy.hold(*hold)),
+        Command::EndHold(id) => Reply::Done(proxy.end_hold(id)),
+        Command::Held(id) => Reply::Held(proxy.held(id).map(Box::new)),
+        Command::Release(id, release) => Reply::Released(proxy.release(id, *release)),
+        Command::Replay(_) => Reply::Done(false),
     }
 }
 
@@ -213,6 +244,11 @@ impl Engine for ProxyEngine {
                         }
                         return Ok(());
                     }
+                    Some(Request { command: Command::Replay(request), reply }) => {
+                        let proxy = proxy.clone();
+                        // It takes as long as the upstream does.
+                        tokio::spawn(async move { reply.send(Reply::Replayed(proxy.replay(*request).await)) });
+                    }
                     Some(Request { command, reply }) => {
                         let proxy = proxy.clone();
                         let said = tokio::task::spawn_blocking(move || answer(&proxy, command)).await;
@@ -256,7 +292,7 @@ impl Engine for ProxyEngine {
                     if let Some(tap) = &mut flows {
                         let mut batch: Vec<_> = flow.into_iter().collect();
                         tap.drain(&mut batch, QUEUE);
-                        batch.iter().for_each(|flow| records.offer(record(flow, &cx)));
+                        batch.iter().filter_map(|flow| record(flow, &cx)).for_each(|r| records.offer(r));
                         if tap.dropped() > lost {
                             let body = format!("{} requests have no record: they came too fast", tap.dropped() - lost);
                             lost = tap.dropped();

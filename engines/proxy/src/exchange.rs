@@ -457,6 +457,8 @@ pub(crate) struct Exchange<'x, 'd> {
     pub(crate) write_failed: Option<Fault>,
     pub(crate) scan: Scan,
     pub(crate) interims: u32,
+    /// What was taken of the answer's body while it was held.
+    pub(crate) kept: Option<Replay>,
 }
 
 /// How many answers may come before the last one.
@@ -557,7 +559,18 @@ impl Exchange<'_, '_> {
     pub(crate) fn poll_bodies(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.push_request(cx)?;
         let watch = narrowed(&mut self.watches.response);
-        match poll_pump(cx, self.up, self.down, &mut self.response, watch) {
+        let pumped = match &mut self.kept {
+            None => poll_pump(cx, self.up, self.down, &mut self.response, watch),
+            Some(kept) => {
+                let mut source = Replayed {
+                    from: self.up,
+                    kept,
+                    most: 0,
+                };
+                poll_pump(cx, &mut source, self.down, &mut self.response, watch)
+            }
+        };
+        match pumped {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Pending => {}
             Poll::Ready(Err(PumpError::Source(e))) => return Poll::Ready(Err(Fault::upstream(e))),

@@ -77,6 +77,8 @@ pub(crate) enum Fault {
     InjectedReset,
     #[error("the request has come round")]
     Loop,
+    #[error("the request was held and killed")]
+    Killed,
 }
 
 impl From<TlsError> for Fault {
@@ -125,6 +127,7 @@ impl Fault {
             Fault::RateLimited(..) => "rate-limited",
             Fault::Injected(_) | Fault::InjectedReset => "injected",
             Fault::Loop => "loop",
+            Fault::Killed => "killed",
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use qd_proxy_wire::{
@@ -19,14 +20,16 @@ use crate::{
     conns::ConnEntry,
     exchange::Down,
     fault::Fault,
-    inject,
+    flow::{Ended, Start},
+    hold, inject,
     meter::Measured,
     plan::{Action, Forward, Route},
+    replay::Again,
     retries::attempts,
     router::{self, Way},
     shared::{Shared, Slot, Stand},
     side::Replay,
-    tap::{Capture, Flow, Timings},
+    tap::Capture,
     tunnel,
 };
 
@@ -40,6 +43,33 @@ pub(crate) struct ConnCx {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: bool,
+    pub(crate) times: ConnTimes,
+    /// What is sent again, if this is no client's connection.
+    pub(crate) again: Option<Arc<Again>>,
+}
+
+/// When what happened before the first request of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnTimes {
+    pub(crate) accepted: Instant,
+    pub(crate) handshake: Option<Duration>,
+    pub(crate) detect: Option<Duration>,
+}
+
+impl ConnTimes {
+    pub(crate) fn now() -> ConnTimes {
+        ConnTimes {
+            accepted: Instant::now(),
+            handshake: None,
+            detect: None,
+        }
+    }
+
+    /// It is known what is spoken.
+    pub(crate) fn detected(&mut self) {
+        let all = self.accepted.elapsed();
+        self.detect = Some(all.saturating_sub(self.handshake.unwrap_or_default()));
+    }
 }
 
 /// What a connection uses for one request after another.
@@ -49,6 +79,8 @@ pub(crate) struct Desk {
     pub(crate) answer: ResponseHead,
     pub(crate) replay: Replay,
     pub(crate) alarm: Alarm,
+    /// The body, or the first of it, was put into `replay` before the first attempt.
+    pub(crate) prefilled: bool,
 }
 
 /// What becomes of the connection.
@@ -74,8 +106,6 @@ pub(crate) struct Sum {
     pub(crate) route: Option<Arc<str>>,
     pub(crate) cluster: Option<Arc<str>>,
     pub(crate) endpoint: Option<Arc<str>>,
-    pub(crate) connected: Option<Instant>,
-    pub(crate) first_byte: Option<Instant>,
     pub(crate) capture: Option<Box<Capture>>,
 }
 
@@ -83,14 +113,10 @@ pub(crate) struct Sum {
 pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, framing: Framing) -> After {
     let begun = Instant::now();
     let stand = cx.slot.stand.load_full();
-    cx.entry.requests.fetch_add(1, Ordering::Relaxed);
     let mut sum = Sum {
-        capture: cx.shared.taps.begin(),
+        capture: begin(cx, &desk.head, begun, desk.head.version.name()),
         ..Sum::default()
     };
-    if let Some(capture) = &mut sum.capture {
-        capture.request(&desk.head);
-    }
     let is_grpc = desk
         .head
         .fields
@@ -111,7 +137,7 @@ pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, fra
             } else if matches!(fault, Fault::ClientGone) {
                 sum.status = fault.status();
                 down.cut()
-            } else if matches!(fault, Fault::InjectedReset) {
+            } else if matches!(fault, Fault::InjectedReset | Fault::Killed) {
                 if let Down::H1(side) = down {
                     side.conn.io.reset_on_close();
                 }
@@ -143,29 +169,41 @@ pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, fra
             took: end - begun,
         },
     );
-    if let Some(capture) = sum.capture.take() {
-        let since = |at: Option<Instant>| at.map(|at| at - begun);
-        cx.shared.taps.offer(Flow {
-            id: cx.shared.numbers.fetch_add(1, Ordering::Relaxed) + 1,
-            connection: cx.entry.id,
-            client: cx.peer,
-            route: sum.route,
-            cluster: sum.cluster,
-            endpoint: sum.endpoint,
-            tls: cx.tls,
-            status: sum.status,
-            attempts: sum.attempts,
-            reused: sum.reused,
-            fault: fault.map(|f| (f.word(), f.to_string())),
-            timings: Timings {
-                connected: since(sum.connected),
-                first_byte: since(sum.first_byte),
-                end: end - begun,
-            },
-            ..capture.finish(version, Arc::clone(&cx.slot.name))
-        });
+    if let Some(mut capture) = sum.capture.take() {
+        capture.finish(end - begun, sum.ended(fault));
     }
     after
+}
+
+/// Begins to take a flow down, if anyone wants it.
+pub(crate) fn begin(cx: &ConnCx, head: &RequestHead, begun: Instant, version: &'static str) -> Option<Box<Capture>> {
+    let first = cx.entry.requests.fetch_add(1, Ordering::Relaxed) == 0;
+    let wanted = cx.shared.taps.wanted();
+    let most = match &cx.again {
+        Some(again) => Some(again.body.max(wanted.unwrap_or(0))),
+        // What is held is shown, whether flows are or not.
+        None => wanted.or_else(|| cx.shared.holds.any().then_some(0)),
+    }?;
+    let start = Start {
+        id: cx.shared.taps.number(),
+        connection: cx.entry.id,
+        client: cx.peer,
+        listener: Arc::clone(&cx.slot.name),
+        tls: cx.tls,
+        version,
+        replay_of: cx.again.as_ref().map(|a| a.of),
+        began: begun.into_std(),
+    };
+    let mut capture = cx.shared.taps.begin(cx.worker, start, head.clone(), most);
+    if first && cx.again.is_none() {
+        capture.times.accepted = Some(begun.saturating_duration_since(cx.times.accepted));
+        capture.times.handshake = cx.times.handshake;
+        capture.times.detect = cx.times.detect;
+    }
+    if let Some(again) = &cx.again {
+        let _ = again.flow.set(Arc::clone(&capture.flow));
+    }
+    Some(capture)
 }
 
 /// What a request asks of this hop, and where it wants to go.
@@ -223,6 +261,7 @@ async fn route(
     begun: Instant,
     sum: &mut Sum,
 ) -> Result<After, Fault> {
+    let (mut framing, mut begun) = (framing, begun);
     let head = &mut desk.head;
     let authority = targeted(stand, head)?;
     if rules::passed(&head.fields, &cx.shared.pseudonym) > 0 {
@@ -251,12 +290,22 @@ async fn route(
         let cluster = cluster.ok_or_else(|| Fault::NoEndpoint(Arc::from(authority.to_string())))?;
         rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
         let way = Way::to(&Route::to(""), vec![(cluster, 1)], &cx.shared.clock);
+        if let Some((then, held)) = hold(cx, "", desk, down, framing, sum).await? {
+            framing = then;
+            begun += held;
+        }
+        return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
+    }
+    let client = cx.peer.map(|p| p.ip());
+    if let Some(cluster) = cx.again.as_ref().and_then(|a| a.to.clone()) {
+        rules::forwarded(head, client, trust(stand, client));
+        rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
+        let way = Way::to(&Route::to(""), vec![(cluster, 1)], &cx.shared.clock);
         return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
     }
     let (way, found) = router::find(&stand.ways, head).ok_or(Fault::NoRoute)?;
     sum.route = Some(Arc::clone(&way.route.name));
     let way = Arc::clone(way);
-    let client = cx.peer.map(|p| p.ip());
     if let Some(limiter) = &way.limiter {
         let taken = limiter.lock().take(&client, cx.shared.clock.now().mono);
         taken.map_err(|refused| Fault::limited(&refused))?;
@@ -264,6 +313,19 @@ async fn route(
     if cx.shared.any_fault.load(Ordering::Acquire) {
         inject::perhaps(&cx.shared, cx.worker, &way.route.name, head, client).await?;
     }
+    let held = hold(cx, &way.route.name, desk, down, framing, sum).await?;
+    let head = &mut desk.head;
+    let (way, found) = match held {
+        None => (way, found),
+        Some((then, held)) => {
+            framing = then;
+            begun += held;
+            // It may have become another request.
+            let (way, found) = router::find(&stand.ways, head).ok_or(Fault::NoRoute)?;
+            sum.route = Some(Arc::clone(&way.route.name));
+            (Arc::clone(way), found)
+        }
+    };
     match &way.route.action {
         Action::Forward(_) => {}
         Action::Redirect { .. } => {
@@ -355,9 +417,33 @@ pub(crate) async fn acquire(
     }
 }
 
+/// Holds a request if that is wanted.
+async fn hold(
+    cx: &ConnCx,
+    route: &str,
+    desk: &mut Desk,
+    down: &mut Down<'_>,
+    framing: Framing,
+    sum: &mut Sum,
+) -> Result<Option<(Framing, Duration)>, Fault> {
+    match cx.shared.holds.any() && cx.again.is_none() {
+        true => Box::pin(hold::request(cx, route, desk, down, framing, sum)).await,
+        false => Ok(None),
+    }
+}
+
 impl Sum {
-    pub(crate) fn capture_time(&self) -> Option<Instant> {
-        self.capture.is_some().then(Instant::now)
+    /// What is told of the end.
+    pub(crate) fn ended(self, fault: Option<Fault>) -> Ended {
+        Ended {
+            route: self.route,
+            cluster: self.cluster,
+            endpoint: self.endpoint,
+            status: self.status,
+            attempts: self.attempts,
+            fault: fault.map(|f| (f.word(), f.to_string())),
+            ..Ended::default()
+        }
     }
 }
 

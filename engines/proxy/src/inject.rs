@@ -4,15 +4,33 @@ use std::net::IpAddr;
 
 use qd_core::{Fields, ValueRef};
 use qd_proxy_policy::FaultAction;
-use qd_proxy_wire::RequestHead;
+use qd_proxy_wire::{RequestHead, ResponseHead};
 
 use crate::{fault::Fault, router, shared::Shared};
 
-/// A request as filters see it before it is sent.
-struct Asked<'a> {
+/// A request as filters see it before it is sent, or before it is answered.
+pub(crate) struct Asked<'a> {
     head: &'a RequestHead,
+    answer: Option<&'a ResponseHead>,
     client: Option<String>,
     route: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn new(head: &'a RequestHead, client: Option<IpAddr>, route: &'a str) -> Asked<'a> {
+        Asked {
+            head,
+            answer: None,
+            client: client.map(|c| c.to_string()),
+            route,
+        }
+    }
+
+    /// The same with its answer.
+    pub(crate) fn answered(mut self, answer: &'a ResponseHead) -> Asked<'a> {
+        self.answer = Some(answer);
+        self
+    }
 }
 
 fn text(bytes: &[u8]) -> Option<ValueRef<'_>> {
@@ -27,7 +45,14 @@ impl Fields for Asked<'_> {
             "host" => text(router::bare_host(self.head.host().unwrap_or_default())),
             "route" => Some(ValueRef::Str(self.route)),
             "src" => self.client.as_deref().map(ValueRef::Str),
-            _ => text(self.head.fields.get(name.strip_prefix("header.")?.as_bytes())?),
+            "status" => self.answer.map(|a| ValueRef::Uint(a.status.into())),
+            _ => match name.strip_prefix("response.header.") {
+                Some(name) => text(self.answer?.fields.get(name.as_bytes())?),
+                None => {
+                    let name = name.strip_prefix("request.").unwrap_or(name);
+                    text(self.head.fields.get(name.strip_prefix("header.")?.as_bytes())?)
+                }
+            },
         }
     }
 
@@ -50,11 +75,7 @@ pub(crate) async fn perhaps(
     client: Option<IpAddr>,
 ) -> Result<(), Fault> {
     let now = shared.clock.now().mono;
-    let asked = Asked {
-        head,
-        client: client.map(|c| c.to_string()),
-        route,
-    };
+    let asked = Asked::new(head, client, route);
     let met = shared.roll(worker, |dice| shared.faults.lock().decide(route, &asked, now, dice));
     match met.map(|m| m.action) {
         None => Ok(()),

@@ -30,6 +30,8 @@ pub(crate) enum Io {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<Rewound>>),
+    /// Nobody: what is written is gone, and nothing comes. The client of a request that is sent again.
+    Nobody,
 }
 
 /// A stream whose first bytes were read already.
@@ -82,6 +84,7 @@ impl AsyncRead for Io {
             Io::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Io::Unix(s) => Pin::new(s).poll_read(cx, buf),
             Io::Tls(s) => Pin::new(s).poll_read(cx, buf),
+            Io::Nobody => Poll::Pending,
         }
     }
 }
@@ -92,6 +95,7 @@ impl AsyncWrite for Io {
             Io::Tcp(s) => Pin::new(s).poll_write(cx, buf),
             Io::Unix(s) => Pin::new(s).poll_write(cx, buf),
             Io::Tls(s) => Pin::new(s).poll_write(cx, buf),
+            Io::Nobody => Poll::Ready(Ok(buf.len())),
         }
     }
 
@@ -104,6 +108,7 @@ impl AsyncWrite for Io {
             Io::Tcp(s) => Pin::new(s).poll_write_vectored(cx, bufs),
             Io::Unix(s) => Pin::new(s).poll_write_vectored(cx, bufs),
             Io::Tls(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+            Io::Nobody => Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum())),
         }
     }
 
@@ -112,6 +117,7 @@ impl AsyncWrite for Io {
             Io::Tcp(s) => s.is_write_vectored(),
             Io::Unix(s) => s.is_write_vectored(),
             Io::Tls(s) => s.is_write_vectored(),
+            Io::Nobody => false,
         }
     }
 
@@ -120,6 +126,7 @@ impl AsyncWrite for Io {
             Io::Tcp(s) => Pin::new(s).poll_flush(cx),
             Io::Unix(s) => Pin::new(s).poll_flush(cx),
             Io::Tls(s) => Pin::new(s).poll_flush(cx),
+            Io::Nobody => Poll::Ready(Ok(())),
         }
     }
 
@@ -128,6 +135,7 @@ impl AsyncWrite for Io {
             Io::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Io::Unix(s) => Pin::new(s).poll_shutdown(cx),
             Io::Tls(s) => Pin::new(s).poll_shutdown(cx),
+            Io::Nobody => Poll::Ready(Ok(())),
         }
     }
 }
@@ -139,7 +147,7 @@ impl Io {
             Io::Tcp(s) => {
                 let _ = s.set_zero_linger();
             }
-            Io::Unix(_) => {}
+            Io::Unix(_) | Io::Nobody => {}
             Io::Tls(s) => s.get_ref().0.io.reset_on_close(),
         }
     }

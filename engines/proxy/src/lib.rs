@@ -16,8 +16,10 @@ pub mod control;
 pub mod engine;
 mod exchange;
 mod fault;
+mod flow;
 mod forward;
 mod from_config;
+mod hold;
 mod inject;
 mod io;
 mod listener;
@@ -25,6 +27,7 @@ mod meter;
 mod owner;
 pub mod plan;
 mod proxy;
+mod replay;
 mod retries;
 mod router;
 mod serve;
@@ -40,14 +43,21 @@ mod tunnel;
 
 pub use conns::{ConnView, Spoken};
 pub use engine::ProxyEngine;
+pub use flow::{Attempt, Body, Ended, Flow, Stage, Timings};
 pub use from_config::{Unserved, plan as plan_of};
+pub use hold::{
+    AnswerEdit, EditError, Held, HeldView, Hold, HoldAt, HoldError, HoldView, MAX_HELD, MAX_HOLD_BODY, MAX_HOLD_TIME,
+    MAX_HOLDS, Release, ReleaseError, RequestEdit,
+};
 pub use listener::BindError;
 pub use meter::{BUCKETS, Totals};
 pub use plan::Plan;
 pub use proxy::{Changes, Drain, EndpointView, FaultView, ListenerView, Options, PlanError, Proxy, Snapshot};
 pub use qd_proxy_config as config;
+pub use qd_proxy_content as content;
 pub use qd_proxy_policy as policy;
 pub use qd_proxy_telemetry as telemetry;
 pub use qd_proxy_wire as wire;
-pub use tap::{Body, Flow, Tap, TapRequest, Timings};
+pub use replay::{ReplayError, ReplayRequest, ReplayTo};
+pub use tap::{Tap, TapRequest};
 pub use tls::{Check, ClientTls, ServerTls, TlsError};

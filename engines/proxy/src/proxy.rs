@@ -14,6 +14,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use qd_core::Clock;
+use qd_proxy_content::Rules;
 use qd_proxy_policy::{BreakerState, FaultAction, fault::FaultError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -21,9 +22,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     cluster::{Cluster, Member},
     conns::ConnView,
+    flow::Flow,
+    hold::{Held, HeldView, Hold, HoldError, HoldView, Release, ReleaseError},
     listener::{self, BindError, Bound},
     meter::Totals,
     plan::{self, Bind, Plan},
+    replay::{self, Job, ReplayError, ReplayRequest},
     router::Way,
     shared::{Shared, Slot, Stand},
     tap::{Tap, TapRequest},
@@ -81,6 +85,7 @@ impl Default for Options {
 
 enum Order {
     Listen(Arc<Slot>, Bound),
+    Replay(Box<Job>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -173,6 +178,10 @@ pub struct Snapshot {
     pub connection_count: usize,
     /// Faults that are injected.
     pub faults: Vec<FaultView>,
+    /// Rules that hold flows.
+    pub holds: Vec<HoldView>,
+    /// Flows that are held.
+    pub held: Vec<HeldView>,
 }
 
 /// A fault as it is shown.
@@ -244,6 +253,9 @@ fn work(shared: Arc<Shared>, worker: usize, mut orders: mpsc::UnboundedReceiver<
                 order = orders.recv() => match order {
                     Some(Order::Listen(slot, bound)) => {
                         tokio::spawn(listener::accept(Arc::clone(&shared), worker, slot, bound));
+                    }
+                    Some(Order::Replay(job)) => {
+                        tokio::spawn(replay::run(Arc::clone(&shared), worker, *job));
                     }
                     Some(Order::Stop(reply)) => return Some(reply),
                     None => return None,
@@ -456,6 +468,59 @@ impl Proxy {
         found.inspect(|m| m.endpoint.drain(drain == Drain::Begin)).is_some()
     }
 
+    /// Covers by these rules from the next flow on; see [`qd_proxy_content::Rules`].
+    pub fn redact(&self, rules: Rules) {
+        self.0.shared.taps.redact(rules);
+    }
+
+    /// Holds flows from now on; gives the rule's number.
+    ///
+    /// # Errors
+    /// A rule that can't be.
+    pub fn hold(&self, hold: Hold) -> Result<u64, HoldError> {
+        self.0.shared.holds.add(hold)
+    }
+
+    /// Ends a rule, and lets go what it holds; whether there was one.
+    pub fn end_hold(&self, id: u64) -> bool {
+        self.0.shared.holds.remove(id)
+    }
+
+    /// What is held under a number.
+    pub fn held(&self, id: u64) -> Option<Held> {
+        self.0.shared.holds.held(id)
+    }
+
+    /// Says how a held flow goes on.
+    ///
+    /// # Errors
+    /// Why it is not let go so. It stays held, if it is.
+    pub fn release(&self, id: u64, release: Release) -> Result<(), ReleaseError> {
+        self.0.shared.holds.release(id, release)
+    }
+
+    /// Sends a request again; gives its flow when that has ended.
+    ///
+    /// # Errors
+    /// Why it is not sent.
+    pub async fn replay(&self, request: ReplayRequest) -> Result<Arc<Flow>, ReplayError> {
+        let (done, told) = oneshot::channel();
+        let slot = self.0.slots.lock().get(&*request.flow.listener).cloned();
+        let number = request.flow.id;
+        let job = Box::new(replay::prepare(&self.0.shared, slot, request, done)?);
+        {
+            let workers = self.0.workers.lock();
+            let count = u64::try_from(workers.len()).unwrap_or(1).max(1);
+            let worker = workers.get(usize::try_from(number % count).unwrap_or(0));
+            let worker = worker.ok_or(ReplayError::Stopped)?;
+            worker
+                .orders
+                .send(Order::Replay(job))
+                .map_err(|_| ReplayError::Stopped)?;
+        }
+        told.await.unwrap_or(Err(ReplayError::Stopped))
+    }
+
     /// Injects a fault from now on, for its life; gives its number.
     ///
     /// # Errors
@@ -525,7 +590,10 @@ impl Proxy {
             .flat_map(|c| endpoint_views(c, &shared.clock))
             .collect();
         endpoints.sort_by(|a, b| (&a.cluster, a.id).cmp(&(&b.cluster, b.id)));
+        let (holds, held) = shared.holds.views();
         Snapshot {
+            holds,
+            held,
             totals: shared.meter.totals(),
             listeners,
             endpoints,

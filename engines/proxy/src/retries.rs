@@ -16,6 +16,7 @@ use crate::{
     cluster::{Cluster, Sent},
     exchange::{Down, Times},
     fault::Fault,
+    flow::Stage,
     forward::{After, Asked, ConnCx, Desk, Sum},
     plan::Methods,
     router::Way,
@@ -143,7 +144,10 @@ pub(crate) async fn attempts(
         .cluster(number)
         .ok_or_else(|| Fault::NoEndpoint(Arc::clone(&way.route.name)))?;
     sum.cluster = Some(Arc::clone(&cluster.name));
-    desk.replay.clear();
+    match std::mem::take(&mut desk.prefilled) {
+        true => desk.replay.rewind(),
+        false => desk.replay.clear(),
+    }
     let retry = &way.route.retry;
     if retry.attempts > 0 {
         way.budget.lock().deposit(cx.shared.clock.now().mono);
@@ -165,6 +169,10 @@ pub(crate) async fn attempts(
         let endpoint = Arc::clone(&going.sent.endpoint);
         sum.attempts += 1;
         sum.endpoint = Some(Arc::clone(&endpoint.name));
+        if let Some(capture) = &mut sum.capture {
+            capture.times.chosen = Some(capture.since());
+            capture.flow.set_stage(Stage::Connecting);
+        }
         let once = Once {
             cx,
             stand,
@@ -186,6 +194,7 @@ pub(crate) async fn attempts(
             Ok(End::Again) => None,
             Err(fault) => Some(fault),
         };
+        let word = fault.as_ref().map(Fault::word);
         if let Some(fault) = fault {
             let again = !sum.started && desk.replay.is_possible() && fault.is_upstream();
             // A connection that was kept may have been closed by the other end at the very moment; nothing was read then.
@@ -194,6 +203,9 @@ pub(crate) async fn attempts(
             if again && (was_stale || never_seen) && stale > 0 {
                 stale -= 1;
                 desk.replay.rewind();
+                if let Some(capture) = &mut sum.capture {
+                    capture.again(&endpoint.name, 0, Some(fault.word()));
+                }
                 continue;
             }
             if fault.is_upstream() {
@@ -209,6 +221,10 @@ pub(crate) async fn attempts(
             }
         }
         drop(going);
+        if let Some(capture) = &mut sum.capture {
+            let status = if word.is_none() { sum.status } else { 0 };
+            capture.again(&endpoint.name, status, word);
+        }
         left -= 1;
         tried.push(endpoint.id);
         desk.replay.rewind();

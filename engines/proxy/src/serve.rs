@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use qd_proxy_policy::breaker::Verdict;
 use qd_proxy_wire::{
-    Detected, Framing, HeadError, Known, Scan, Version, body,
+    Detected, Framing, HeadError, Known, RequestHead, Scan, Version, body,
     detect::{detect, is_begun_http},
     hello::{self, HelloError},
     preamble::{self, PreambleError},
@@ -27,7 +27,8 @@ use crate::{
     conns::{Listed, Spoken},
     exchange::{Down, Up},
     fault::Fault,
-    forward::{self, After, ConnCx, Desk, acquire},
+    flow::Stage,
+    forward::{self, After, ConnCx, ConnTimes, Desk, Sum, acquire},
     io::{Conn, Io},
     plan::Protocol,
     retries::choose,
@@ -61,6 +62,8 @@ pub(crate) async fn connection(
         slot,
         peer,
         tls: false,
+        times: ConnTimes::now(),
+        again: None,
     };
     let entry = Arc::clone(&listed.entry);
     let work = async {
@@ -72,9 +75,11 @@ pub(crate) async fn connection(
         let conn = match &stand.tls {
             Some(acceptor) => match secure(&stand, acceptor.live.get(), conn).await {
                 Some((conn, h2)) => {
+                    cx.times.handshake = Some(cx.times.accepted.elapsed());
                     cx.tls = true;
                     cx.entry.is_tls();
                     if h2 {
+                        cx.times.detected();
                         return serve_h2::connection(cx, &stand, conn).await;
                     }
                     conn
@@ -144,7 +149,7 @@ async fn secure(stand: &Stand, config: Arc<tokio_rustls::rustls::ServerConfig>, 
 }
 
 /// Finds out what is spoken and goes on with that.
-async fn spoken(cx: ConnCx, stand: &Stand, mut conn: Conn) {
+async fn spoken(mut cx: ConnCx, stand: &Stand, mut conn: Conn) {
     if stand.plan.protocol == Protocol::Opaque {
         if let Some(cluster) = &stand.opaque {
             opaque(&cx, stand, cluster, conn, None).await;
@@ -216,6 +221,7 @@ async fn spoken(cx: ConnCx, stand: &Stand, mut conn: Conn) {
             }
         }
     };
+    cx.times.detected();
     match detected {
         Detected::Http2 => serve_h2::connection(cx, stand, conn).await,
         Detected::Http1 => {
@@ -264,9 +270,15 @@ async fn by_name(cx: &ConnCx, stand: &Stand, conn: Conn, name: Option<&str>) {
 /// Passes bytes.
 async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early: Option<Box<UpConn>>) {
     cx.entry.speaks(Spoken::Opaque);
+    let begun = Instant::now();
+    let mut sum = Sum {
+        capture: forward::begin(cx, &RequestHead::default(), begun, "TCP"),
+        cluster: Some(Arc::clone(&cluster.name)),
+        ..Sum::default()
+    };
     let mut tried: Vec<u64> = Vec::new();
     let mut early = early;
-    let up = loop {
+    let mut up = loop {
         if let Some(up) = early.take() {
             break up;
         }
@@ -275,6 +287,11 @@ async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early
             return;
         };
         let endpoint = Arc::clone(&going.sent.endpoint);
+        sum.attempts += 1;
+        sum.endpoint = Some(Arc::clone(&endpoint.name));
+        if let Some(capture) = &mut sum.capture {
+            capture.times.chosen = Some(capture.since());
+        }
         match acquire(cx, cluster, &endpoint, Want::Opaque, None).await {
             Ok(Ok(up)) => {
                 going.verdict(Verdict::Success);
@@ -296,13 +313,25 @@ async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early
     };
     let mut side = H1::new(conn, stand.plan.bounds.head);
     side.tunnel();
+    if let Some(capture) = &mut sum.capture {
+        let opened = up.opened.take();
+        capture.times.connected = Some(capture.since());
+        capture.times.dial = opened.map(|o| o.dial);
+        capture.times.upstream_handshake = opened.and_then(|o| o.handshake);
+        capture.flow.set_stage(Stage::Answering);
+    }
+    sum.endpoint = Some(Arc::clone(&up.slot.0.name));
     let mut up = Up::H1(up);
     if let Up::H1(conn) = &mut up {
         conn.side.tunnel();
     }
     let mut alarm = crate::alarm::Alarm::default();
     let mut down = Down::H1(&mut side);
-    let (result, request, response) = pass(cx, stand, &mut down, &mut up, &mut alarm, None).await;
+    let (result, request, response) = pass(cx, stand, &mut down, &mut up, &mut alarm, sum.capture.as_deref_mut()).await;
+    if let Some(mut capture) = sum.capture.take() {
+        let fault = result.as_ref().err().cloned();
+        capture.finish(begun.elapsed(), sum.ended(fault));
+    }
     cx.shared.meter.tunnel(cx.worker);
     cx.entry.received.fetch_add(request, Ordering::Relaxed);
     cx.entry.sent.fetch_add(response, Ordering::Relaxed);

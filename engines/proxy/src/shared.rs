@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::{
     cluster::Cluster,
     conns::Conns,
+    hold::Holds,
     meter::Meter,
     plan::{self, Address, UpstreamProtocol},
     router::Way,
@@ -65,11 +66,11 @@ impl Slot {
 pub(crate) struct Shared {
     pub(crate) conns: Arc<Conns>,
     pub(crate) meter: Meter,
-    pub(crate) taps: Taps,
+    pub(crate) taps: Arc<Taps>,
+    pub(crate) holds: Holds,
     pub(crate) clusters: ArcSwap<HashMap<String, Arc<Cluster>>>,
     pub(crate) ids: AtomicU64,
     pub(crate) workers: usize,
-    pub(crate) numbers: AtomicU64,
     /// This hop's name in `Via`.
     pub(crate) pseudonym: String,
     pub(crate) clock: Arc<dyn Clock>,
@@ -90,11 +91,11 @@ impl Shared {
         Shared {
             conns: Arc::default(),
             meter: Meter::new(workers),
-            taps: Taps::default(),
+            taps: Arc::new(Taps::new(workers)),
+            holds: Holds::default(),
             clusters: ArcSwap::default(),
             ids: AtomicU64::new(1),
             workers,
-            numbers: AtomicU64::new(0),
             pseudonym: format!("qd-{:08x}", rand::random::<u32>()),
             clock: Arc::new(RealClock::new()),
             dice: (0..workers.max(1))

@@ -353,6 +353,21 @@ impl Replay {
         !self.overflowed
     }
 
+    /// The end has come.
+    pub(crate) fn end(&mut self, trailers: Option<Box<Fields>>) {
+        self.ended = true;
+        self.trailers = trailers;
+    }
+
+    /// Another body instead, which is whole.
+    pub(crate) fn replace(&mut self, data: Vec<u8>) {
+        *self = Replay {
+            data,
+            ended: true,
+            ..Replay::default()
+        };
+    }
+
     /// Begins again.
     pub(crate) fn rewind(&mut self) {
         self.sent = 0;

@@ -1,23 +1,29 @@
 //! Looking at flows as they pass.
 //!
-//! A tap is a bounded queue: what does not fit is dropped and counted, and traffic never waits for who looks. Bodies are
-//! kept up to a size for each flow and up to another for all flows on their way; what is beyond is counted as cut.
+//! A tap is a bounded queue of flows that have ended: what does not fit is dropped and counted, and traffic never waits for
+//! who looks. Flows that go on are not told but looked up ([`Tap::running`]), so that a request that is over before anybody
+//! could have seen it costs one message and not three. Bodies are kept up to a size for each flow and up to another for all
+//! flows that nobody has taken yet; what is beyond is counted as cut.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use qd_core::stream::{self, Overflow};
-use qd_proxy_wire::{Fields, Known, RequestHead, ResponseHead, Version};
-use serde::Serialize;
+use qd_proxy_content::Rules;
+use qd_proxy_wire::{Fields, RequestHead, ResponseHead};
+use tokio::time::Instant;
 
-use crate::side::Watch;
+use crate::{
+    flow::{Attempt, Body, Ended, Flow, Stage, Start, Timings},
+    side::Watch,
+};
 
 /// What is taken of flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,102 +43,37 @@ impl Default for TapRequest {
     }
 }
 
-/// A body as far as it was kept.
-#[derive(Debug, Clone, Default)]
-pub struct Body {
-    /// Its beginning.
-    pub data: Vec<u8>,
-    /// Bytes that passed.
-    pub length: u64,
-    /// Its trailers.
-    pub trailers: Option<Box<Fields>>,
-}
-
-/// When what happened, from the beginning of the request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Timings {
-    /// There was a connection.
-    pub connected: Option<Duration>,
-    /// The answer's head came.
-    pub first_byte: Option<Duration>,
-    /// All was over.
-    pub end: Duration,
-}
-
-/// One request with its answer.
-#[derive(Debug, Clone)]
-pub struct Flow {
-    /// Its number; they rise.
-    pub id: u64,
-    /// When it began.
-    pub at: SystemTime,
-    /// The number of the client's connection.
-    pub connection: u64,
-    /// The client.
-    pub client: Option<SocketAddr>,
-    /// The listener.
-    pub listener: Arc<str>,
-    /// The route, if one fitted.
-    pub route: Option<Arc<str>>,
-    /// The cluster.
-    pub cluster: Option<Arc<str>>,
-    /// The endpoint that answered, or was tried last.
-    pub endpoint: Option<Arc<str>>,
-    /// Whether the client came by TLS.
-    pub tls: bool,
-    /// The version the client spoke.
-    pub version: &'static str,
-    /// The request's head as it came.
-    pub request: RequestHead,
-    /// Its body.
-    pub request_body: Body,
-    /// The status, 0 if there was none.
-    pub status: u16,
-    /// The answer's head as it went; of an answer that was made here, nothing.
-    pub response: ResponseHead,
-    /// Its body.
-    pub response_body: Body,
-    /// Attempts.
-    pub attempts: u32,
-    /// Whether the connection to the upstream had been used before.
-    pub reused: bool,
-    /// What kept the upstream from answering.
-    pub fault: Option<(&'static str, String)>,
-    /// When what happened.
-    pub timings: Timings,
-}
-
-impl Flow {
-    /// The status of gRPC, from the trailers or else from the head.
-    pub fn grpc_status(&self) -> Option<u16> {
-        let trailers = self.response_body.trailers.as_ref();
-        let value = trailers.and_then(|t| t.first(Known::GrpcStatus));
-        let value = value.or_else(|| self.response.fields.first(Known::GrpcStatus))?;
-        qd_proxy_policy::GrpcCode::parse(value).map(|code| code.0)
-    }
-}
-
 /// A reader of flows.
 #[derive(Debug)]
 pub struct Tap {
     flows: stream::Receiver<Arc<Flow>>,
     lost: Arc<AtomicU64>,
+    taps: Arc<Taps>,
 }
 
 impl Tap {
-    /// The next one that has come.
+    /// The next one that has ended.
     pub fn try_next(&mut self) -> Option<Arc<Flow>> {
-        self.flows.try_recv()
+        self.flows.try_recv().inspect(|f| f.taken())
     }
 
-    /// Moves up to `max` that have come to the end of `into`; gives how many. Cheaper than one after the other.
+    /// Moves up to `max` that have ended to the end of `into`; gives how many. Cheaper than one after the other.
     pub fn drain(&mut self, into: &mut Vec<Arc<Flow>>, max: usize) -> usize {
-        self.flows.drain(into, max)
+        let before = into.len();
+        let n = self.flows.drain(into, max);
+        into.iter().skip(before).for_each(|f| f.taken());
+        n
     }
 
-    /// Waits for the next one.
+    /// Waits for the next one that ends.
     pub async fn next(&mut self) -> Option<Arc<Flow>> {
-        self.flows.recv().await
+        self.flows.recv().await.inspect(|f| f.taken())
+    }
+
+    /// Flows that go on now and are at least `older` old, the oldest first, at most `most`. They are the same values that
+    /// come through the queue when they end, and tell more the further they are: see [`Flow::stage`].
+    pub fn running(&self, older: Duration, most: usize) -> Vec<Arc<Flow>> {
+        self.taps.running(older, most)
     }
 
     /// Flows that were dropped because the queue was full.
@@ -159,19 +100,40 @@ struct Reader {
     body: usize,
 }
 
-/// Bytes of bodies that all flows on their way may hold.
-const ALL_BODIES: usize = 16 << 20;
+/// Bytes of bodies that all flows may hold which nobody has taken.
+const ALL_BODIES: usize = 64 << 20;
+
+/// Flows that go on, of one worker.
+#[derive(Debug, Default)]
+struct Running {
+    places: Vec<Option<Arc<Flow>>>,
+    free: Vec<usize>,
+}
 
 /// All readers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Taps {
     any: AtomicBool,
     readers: ArcSwap<Vec<Arc<Reader>>>,
-    held: Arc<AtomicUsize>,
+    weight: Arc<AtomicUsize>,
+    rules: ArcSwap<Rules>,
+    running: Box<[Mutex<Running>]>,
+    numbers: AtomicU64,
 }
 
 impl Taps {
-    pub(crate) fn add(&self, request: TapRequest) -> Tap {
+    pub(crate) fn new(workers: usize) -> Taps {
+        Taps {
+            any: AtomicBool::new(false),
+            readers: ArcSwap::default(),
+            weight: Arc::default(),
+            rules: ArcSwap::from_pointee(Rules::default()),
+            running: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn add(self: &Arc<Taps>, request: TapRequest) -> Tap {
         let (sender, receiver) = stream::channel(request.queue, Overflow::DropNewest);
         let lost = Arc::new(AtomicU64::new(0));
         let reader = Arc::new(Reader {
@@ -185,37 +147,97 @@ impl Taps {
             list
         });
         self.any.store(true, Ordering::Release);
-        Tap { flows: receiver, lost }
+        Tap {
+            flows: receiver,
+            lost,
+            taps: Arc::clone(self),
+        }
     }
 
-    /// Begins to take a flow down, if anyone looks.
-    pub(crate) fn begin(&self) -> Option<Box<Capture>> {
+    /// What is covered from now on.
+    pub(crate) fn redact(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// A number for a flow.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How much of a body is to be kept, if anyone looks.
+    pub(crate) fn wanted(&self) -> Option<usize> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
         let readers = self.readers.load();
         let most = readers.iter().filter(|r| r.flows.is_open()).map(|r| r.body).max();
-        let Some(most) = most else {
+        if most.is_none() {
             self.any.store(false, Ordering::Release);
             // One that has come meanwhile must not be forgotten.
             let again = self.readers.load().iter().any(|r| r.flows.is_open());
             self.any.store(again, Ordering::Release);
-            return None;
-        };
-        Some(Box::new(Capture {
-            asked: RequestHead::default(),
-            told: ResponseHead::default(),
-            at: SystemTime::now(),
-            request: Recording::new(most, &self.held),
-            response: Recording::new(most, &self.held),
-        }))
+        }
+        most
+    }
+
+    /// Begins to take a flow down, and to keep so much of each body.
+    pub(crate) fn begin(self: &Arc<Taps>, worker: usize, start: Start, head: RequestHead, most: usize) -> Box<Capture> {
+        let rules = self.rules.load_full();
+        let flow = Arc::new(Flow::new(start, head, rules, Arc::clone(&self.weight)));
+        let place = self.running.get(worker).map_or(0, |running| {
+            let mut running = running.lock();
+            match running.free.pop() {
+                Some(place) => {
+                    if let Some(free) = running.places.get_mut(place) {
+                        *free = Some(Arc::clone(&flow));
+                    }
+                    place
+                }
+                None => {
+                    running.places.push(Some(Arc::clone(&flow)));
+                    running.places.len() - 1
+                }
+            }
+        });
+        Box::new(Capture {
+            request: Recording::new(most, &flow),
+            response: Recording::new(most, &flow),
+            flow,
+            worker,
+            place,
+            taps: Arc::clone(self),
+            times: Timings::default(),
+            earlier: Vec::new(),
+            reused: false,
+            done: false,
+        })
+    }
+
+    fn running(&self, older: Duration, most: usize) -> Vec<Arc<Flow>> {
+        let mut all = Vec::new();
+        for running in &self.running {
+            all.extend(running.lock().places.iter().flatten().cloned());
+        }
+        all.retain(|f| f.elapsed() >= older);
+        all.sort_unstable_by_key(|f| f.id);
+        all.truncate(most);
+        all
+    }
+
+    fn ended(&self, worker: usize, place: usize) {
+        if let Some(running) = self.running.get(worker) {
+            let mut running = running.lock();
+            if let Some(taken) = running.places.get_mut(place) {
+                *taken = None;
+                running.free.push(place);
+            }
+        }
     }
 
     /// Gives a flow to every reader that has room.
-    pub(crate) fn offer(&self, flow: Flow) {
-        let flow = Arc::new(flow);
+    fn offer(&self, flow: &Arc<Flow>) {
         for reader in self.readers.load().iter() {
-            if let Err(stream::SendError::Full(_)) = reader.flows.offer(Arc::clone(&flow)) {
+            if let Err(stream::SendError::Full(_)) = reader.flows.offer(Arc::clone(flow)) {
                 reader.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -225,98 +247,130 @@ impl Taps {
 /// A body that is taken down as it passes.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    pub(crate) body: Body,
+    body: Body,
     most: usize,
-    held: Arc<AtomicUsize>,
-    counted: usize,
+    first: Option<Instant>,
+    ended: Option<Instant>,
+    flow: Arc<Flow>,
 }
 
 impl Recording {
-    fn new(most: usize, held: &Arc<AtomicUsize>) -> Recording {
+    fn new(most: usize, flow: &Arc<Flow>) -> Recording {
         Recording {
             body: Body::default(),
             most,
-            held: Arc::clone(held),
-            counted: 0,
+            first: None,
+            ended: None,
+            flow: Arc::clone(flow),
         }
     }
 
     /// Begins again, for another attempt.
     pub(crate) fn restart(&mut self) {
-        self.body = Body::default();
-    }
-
-    fn take(&mut self) -> Body {
-        std::mem::take(&mut self.body)
-    }
-}
-
-impl Drop for Recording {
-    fn drop(&mut self) {
-        self.held.fetch_sub(self.counted, Ordering::Relaxed);
+        if self.body.length > 0 {
+            self.body = Body::default();
+        }
     }
 }
 
 impl Watch for Recording {
     fn data(&mut self, data: &[u8]) {
+        if self.body.length == 0 {
+            self.first = Some(Instant::now());
+        }
         self.body.length += data.len() as u64;
         let room = self.most.saturating_sub(self.body.data.len());
         let part = data.get(..room.min(data.len())).unwrap_or_default();
-        if !part.is_empty() && self.held.load(Ordering::Relaxed) + part.len() <= ALL_BODIES {
-            self.held.fetch_add(part.len(), Ordering::Relaxed);
-            self.counted += part.len();
+        if !part.is_empty() && self.flow.weight.add(part.len(), ALL_BODIES) {
             self.body.data.extend_from_slice(part);
         }
     }
 
     fn trailers(&mut self, trailers: Option<&Fields>) {
+        if self.body.length > 0 {
+            self.ended = Some(Instant::now());
+        }
         self.body.trailers = trailers.cloned().map(Box::new);
     }
 }
 
-/// A flow while it goes on.
+/// A flow while it is taken down. One that is dropped before it has ended was cut.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    asked: RequestHead,
-    told: ResponseHead,
-    at: SystemTime,
+    pub(crate) flow: Arc<Flow>,
+    worker: usize,
+    place: usize,
+    taps: Arc<Taps>,
     pub(crate) request: Recording,
     pub(crate) response: Recording,
+    pub(crate) times: Timings,
+    pub(crate) earlier: Vec<Attempt>,
+    pub(crate) reused: bool,
+    done: bool,
 }
 
 impl Capture {
-    /// The request as it came.
-    pub(crate) fn request(&mut self, head: &RequestHead) {
-        self.asked = head.clone();
+    /// How long it goes on by now.
+    pub(crate) fn since(&self) -> Duration {
+        self.flow.began.elapsed()
     }
 
     /// The answer as it goes.
-    pub(crate) fn response(&mut self, head: &ResponseHead) {
-        self.told = head.clone();
+    pub(crate) fn answered(&mut self, head: &ResponseHead) {
+        let _ = self.flow.answer.set(head.clone());
+        self.flow.set_stage(Stage::Answering);
     }
 
-    /// The flow, of which the rest is filled in by the caller.
-    pub(crate) fn finish(mut self, version: Version, listener: Arc<str>) -> Flow {
-        Flow {
-            id: 0,
-            at: self.at,
-            connection: 0,
-            client: None,
-            listener,
-            route: None,
-            cluster: None,
-            endpoint: None,
-            tls: false,
-            version: version.name(),
-            request: self.asked,
-            request_body: self.request.take(),
-            status: 0,
-            response: self.told,
-            response_body: self.response.take(),
-            attempts: 0,
-            reused: false,
-            fault: None,
-            timings: Timings::default(),
+    /// An attempt is given up and another one follows.
+    pub(crate) fn again(&mut self, endpoint: &Arc<str>, status: u16, fault: Option<&'static str>) {
+        self.earlier.push(Attempt {
+            endpoint: Arc::clone(endpoint),
+            began: self.times.chosen.unwrap_or_default(),
+            ended: self.since(),
+            status,
+            fault,
+        });
+        self.times.connected = None;
+        self.times.dial = None;
+        self.times.upstream_handshake = None;
+    }
+
+    /// The end. Bodies, times and attempts are filled in here.
+    pub(crate) fn finish(&mut self, took: Duration, ended: Ended) {
+        self.done = true;
+        let since = |at: Option<Instant>| at.map(|at| at.into_std().saturating_duration_since(self.flow.began));
+        let times = Timings {
+            sent: since(self.request.ended).or(self.times.connected),
+            first_data: since(self.response.first),
+            end: took,
+            ..self.times
+        };
+        let _ = self.flow.end.set(Ended {
+            timings: times,
+            earlier: std::mem::take(&mut self.earlier),
+            reused: self.reused,
+            request_body: std::mem::take(&mut self.request.body),
+            response_body: std::mem::take(&mut self.response.body),
+            ..ended
+        });
+        self.taps.ended(self.worker, self.place);
+        self.taps.offer(&self.flow);
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if !self.done {
+            let status = self.flow.answer.get().map_or(0, |a| a.status);
+            let why = "the connection was closed before the request was over".to_owned();
+            self.finish(
+                self.flow.began.elapsed(),
+                Ended {
+                    status,
+                    fault: Some(("cut", why)),
+                    ..Ended::default()
+                },
+            );
         }
     }
 }

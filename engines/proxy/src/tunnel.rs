@@ -122,6 +122,7 @@ pub(crate) async fn pass(
         write_failed: None,
         scan: Scan::default(),
         interims: 0,
+        kept: None,
     };
     exchange.arm(false);
     let result = poll_fn(|cx| exchange.poll_tunnel(cx)).await;

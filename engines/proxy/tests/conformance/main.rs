@@ -14,6 +14,7 @@ mod h2_client;
 mod h2_server;
 mod harness;
 mod headers;
+mod hold;
 mod hop;
 mod limits;
 mod pool;

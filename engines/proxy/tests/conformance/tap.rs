@@ -22,21 +22,19 @@ fn a_flow_tells_what_passed() {
     });
     let flow = flow.unwrap();
     assert_eq!(
-        (flow.request.method(), flow.request.target(), flow.status),
+        (flow.request().method(), flow.request().target(), flow.status().unwrap()),
         (&b"POST"[..], &b"/a?b"[..], 201)
     );
-    assert_eq!(flow.request.fields.get(b"x-q"), Some(&b"1"[..]));
-    assert_eq!(flow.response.fields.get(b"x-r"), Some(&b"2"[..]));
-    assert_eq!(
-        (&flow.request_body.data[..], flow.request_body.length),
-        (&b"abcd"[..], 6)
-    );
-    assert_eq!(&flow.response_body.data[..], b"ok");
-    let trailers = flow.response_body.trailers.as_ref().unwrap();
+    assert_eq!(flow.request().fields.get(b"x-q"), Some(&b"1"[..]));
+    assert_eq!(flow.response().unwrap().fields.get(b"x-r"), Some(&b"2"[..]));
+    let end = flow.end().unwrap();
+    assert_eq!((&end.request_body.data[..], end.request_body.length), (&b"abcd"[..], 6));
+    assert_eq!(&end.response_body.data[..], b"ok");
+    let trailers = flow.response_trailers().unwrap();
     assert_eq!(trailers.get(b"x-t"), Some(&b"3"[..]));
-    assert_eq!((flow.attempts, flow.reused), (1, false));
-    assert_eq!(flow.endpoint.as_deref(), Some(origin.address.to_string().as_str()));
-    let t = flow.timings;
+    assert_eq!((end.attempts, end.reused), (1, false));
+    assert_eq!(end.endpoint.as_deref(), Some(origin.address.to_string().as_str()));
+    let t = end.timings;
     assert!(t.connected <= t.first_byte && t.first_byte.unwrap() <= t.end);
 }
 
@@ -74,7 +72,10 @@ fn a_fault_is_a_flow_with_its_cause() {
         flow.is_some()
     });
     let flow = flow.unwrap();
-    assert_eq!((flow.status, flow.fault.as_ref().unwrap().0), (502, "upstream-closed"));
+    assert_eq!(
+        (flow.status().unwrap(), flow.end().unwrap().fault.as_ref().unwrap().0),
+        (502, "upstream-closed")
+    );
 }
 
 #[test]

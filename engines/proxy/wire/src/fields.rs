@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// A field name that some rule asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Known {
@@ -123,11 +125,23 @@ struct Entry {
     known: Known,
 }
 
+/// Fields that a head holds without memory of its own for their table.
+const INLINE: usize = 16;
+
 /// Fields in order.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Fields {
     bytes: Vec<u8>,
-    list: Vec<Entry>,
+    list: SmallVec<[Entry; INLINE]>,
+}
+
+impl Clone for Fields {
+    fn clone(&self) -> Fields {
+        Fields {
+            bytes: self.bytes.clone(),
+            list: SmallVec::from_slice(&self.list),
+        }
+    }
 }
 
 impl fmt::Debug for Fields {

@@ -384,6 +384,13 @@ impl ResponseHead {
         }
     }
 
+    /// Sets the reason; text with control bytes is not taken.
+    pub fn set_reason(&mut self, reason: &[u8]) {
+        if is_value(reason) {
+            self.reason = self.fields.store(reason);
+        }
+    }
+
     /// Appends the first line; the fields follow by [`Fields::write`].
     pub fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
