@@ -570,10 +570,11 @@ pub(crate) async fn request(
     };
     desk.prefilled = true;
     let (say, told) = oneshot::channel();
+    let rule = chosen.rule;
     let place = cx.shared.holds.place(
         &mut chosen,
         Entry {
-            rule: chosen.rule,
+            rule,
             flow: Arc::clone(&flow),
             answer: None,
             body: desk.replay.data.clone(),
@@ -650,10 +651,11 @@ pub(crate) async fn answer(
             .map_err(Fault::upstream)?,
     };
     let (say, told) = oneshot::channel();
+    let rule = chosen.rule;
     let place = cx.shared.holds.place(
         &mut chosen,
         Entry {
-            rule: chosen.rule,
+            rule,
             flow: Arc::clone(&flow),
             answer: Some(head.clone()),
             body: kept.data.clone(),
