@@ -22,6 +22,7 @@ mod flags;
 mod generate;
 mod haystack;
 mod index;
+mod list;
 mod marked;
 mod narrow;
 mod ordered;
@@ -30,6 +31,9 @@ mod pieces;
 mod plan;
 mod report;
 mod run;
+mod sheet;
+mod sorting;
+mod summary;
 mod worker;
 
 use std::ffi::OsString;

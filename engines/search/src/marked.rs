@@ -93,13 +93,30 @@ impl Write for Marked {
         match std::mem::take(&mut self.next) {
             Next::Text => return self.text.write(bytes),
             Next::LineNumber => self.lines.push((self.text.len(), number(bytes))),
-            Next::ByteNumber => write!(self.text, "{}", self.before + number(bytes))?,
+            Next::ByteNumber => {
+                let mut digits = [0; 20];
+                self.text.write_all(decimal(self.before + number(bytes), &mut digits))?;
+            }
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.text.flush()
+    }
+}
+
+/// A number in decimal, which is written into `digits` from the end.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        // A decimal digit.
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[first..];
+        }
     }
 }
 
@@ -155,6 +172,25 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    /// Nothing yet, with room for so many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Text {
+            bytes: Vec::with_capacity(bytes),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Adds a number.
+    pub(crate) fn push_number(&mut self, number: u64) {
+        let mut digits = [0; 20];
+        self.bytes.extend_from_slice(decimal(number, &mut digits));
+    }
+
+    /// Adds a line number, counted from the beginning of the piece.
+    pub(crate) fn push_line_number(&mut self, number: u64) {
+        self.lines.push((self.bytes.len(), number));
+    }
+
     /// How much memory it takes, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len() + self.lines.len() * size_of::<(usize, u64)>()
@@ -170,18 +206,8 @@ impl Text {
         let mut start = 0;
         for &(at, line) in &self.lines {
             out.write_all(&self.bytes[start..at])?;
-            let (mut digits, mut first) = ([0; 20], 20);
-            let mut rest = before + line;
-            loop {
-                first -= 1;
-                // A decimal digit.
-                digits[first] = b'0' + (rest % 10) as u8;
-                rest /= 10;
-                if rest == 0 {
-                    break;
-                }
-            }
-            out.write_all(&digits[first..])?;
+            let mut digits = [0; 20];
+            out.write_all(decimal(before + line, &mut digits))?;
             start = at;
         }
         out.write_all(&self.bytes[start..])

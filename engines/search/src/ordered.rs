@@ -55,6 +55,17 @@ impl<T, D> Belt<T, D> {
         }
     }
 
+    /// A belt on which all that will ever be handed in is waiting, with room for all of it. It takes the memory it takes.
+    pub(crate) fn full(batches: impl Iterator<Item = T>, most_held: usize) -> Self {
+        let belt = Belt::new(usize::MAX, most_held);
+        let mut state = belt.lock();
+        state.waiting = (0..).zip(batches).collect();
+        state.next_in = state.waiting.len() as u64;
+        state.closed = true;
+        drop(state);
+        belt
+    }
+
     /// Hands a batch in, when there is room. Says whether more is wanted.
     pub(crate) fn put(&self, batch: T) -> bool {
         let room = self.room as u64;

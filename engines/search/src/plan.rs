@@ -272,7 +272,8 @@ impl Plan {
         Printer::Summary(self.summary(kind).build(to))
     }
 
-    fn json(&self) -> JSONBuilder {
+    /// What builds printers of messages in JSON.
+    pub(crate) fn json(&self) -> JSONBuilder {
         let mut builder = JSONBuilder::new();
         builder
             .pretty(false)

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Where one command line's messages go.
@@ -11,6 +11,24 @@ pub(crate) struct Report {
     errors: AtomicBool,
     about_ignore_files: AtomicBool,
     errored: AtomicBool,
+    /// What was said, if it is kept rather than written.
+    held: Option<Mutex<Vec<Said>>>,
+}
+
+/// A message that is kept until its turn comes.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// None if nobody wants it.
+    text: Option<String>,
+    /// It matters for the exit code.
+    error: bool,
+}
+
+impl Said {
+    /// How much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Said>() + self.text.as_ref().map_or(0, String::len)
+    }
 }
 
 impl Report {
@@ -21,6 +39,34 @@ impl Report {
             errors: AtomicBool::new(true),
             about_ignore_files: AtomicBool::new(true),
             errored: AtomicBool::new(false),
+            held: None,
+        }
+    }
+
+    /// A report of the same kind that keeps what it is told.
+    pub(crate) fn holding(&self) -> Report {
+        Report {
+            name: self.name.clone(),
+            errors: AtomicBool::new(self.errors.load(Relaxed)),
+            about_ignore_files: AtomicBool::new(self.about_ignore_files.load(Relaxed)),
+            errored: AtomicBool::new(false),
+            held: Some(Mutex::default()),
+        }
+    }
+
+    /// What was kept since this was asked last.
+    pub(crate) fn take(&self) -> Vec<Said> {
+        let held = self.held.as_ref();
+        held.map_or_else(Vec::new, |h| std::mem::take(&mut *h.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Says what another report kept.
+    pub(crate) fn say(&self, said: Said) {
+        if said.error {
+            self.errored.store(true, Relaxed);
+        }
+        if let Some(text) = said.text {
+            say(&self.name, &text);
         }
     }
 
@@ -38,13 +84,24 @@ impl Report {
     /// Something went wrong and the search goes on; the exit code will tell.
     pub(crate) fn error(&self, what: impl Display) {
         self.errored.store(true, Relaxed);
-        self.note(what);
+        self.tell(what, true);
     }
 
     /// Something worth a message that does not change the exit code.
     pub(crate) fn note(&self, what: impl Display) {
-        if self.errors.load(Relaxed) {
-            say(&self.name, &what);
+        self.tell(what, false);
+    }
+
+    fn tell(&self, what: impl Display, error: bool) {
+        let wanted = self.errors.load(Relaxed);
+        match &self.held {
+            None if wanted => say(&self.name, &what),
+            None => {}
+            Some(held) if wanted || error => {
+                let text = wanted.then(|| what.to_string());
+                held.lock().unwrap_or_else(PoisonError::into_inner).push(Said { text, error });
+            }
+            Some(_) => {}
         }
     }
 

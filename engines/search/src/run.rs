@@ -4,23 +4,27 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use grep_printer::Stats;
 use ignore::WalkState;
-use termcolor::{Buffer, BufferWriter};
+use termcolor::{Buffer, BufferWriter, WriteColor};
 
 use crate::error::Error;
 use crate::flags;
 use crate::flags::low::{Mode, Show, Sort, SortBy};
 use crate::generate;
 use crate::haystack::Haystack;
+use crate::list::List;
 use crate::narrow::{self, Narrowed};
 use crate::ordered::Belt;
-use crate::pieces::Pieces;
+use crate::pieces::{Pieces, Searched};
 use crate::plan::Plan;
-use crate::report::Report;
-use crate::worker::Worker;
+use crate::report::{Report, Said};
+use crate::sheet::{Results, Sheet};
+use crate::sorting::sorted;
+use crate::summary;
+use crate::worker::{Outcome, Worker};
 
 const MATCHED: u8 = 0;
 const NOTHING: u8 = 1;
@@ -34,9 +38,6 @@ const MOST_HELD: usize = 32 << 20;
 
 /// Pieces of work under way for each thread, when output is sorted.
 const BATCHES_AHEAD: usize = 16;
-
-/// A thread passes on the paths it has listed when they fill this.
-const LISTED: usize = 16 << 10;
 
 /// Does what the arguments say.
 pub(crate) fn command_line(arguments: Vec<OsString>, report: &Report) -> Result<u8, Error> {
@@ -91,6 +92,34 @@ impl Tally {
     }
 }
 
+/// What the threads of a sorted search are given, in order.
+enum Item {
+    Haystack(Haystack),
+    Said(Said),
+}
+
+/// Output of which the beginning has been printed.
+struct Rest<W> {
+    out: W,
+    /// So many bytes are still left out.
+    printed: u64,
+}
+
+impl<W: Write> Write for Rest<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.printed == 0 {
+            return self.out.write(bytes);
+        }
+        let less = bytes.len().min(usize::try_from(self.printed).unwrap_or(usize::MAX));
+        self.printed -= less as u64;
+        Ok(less)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 impl Run<'_> {
     fn all(&self) -> Result<u8, Error> {
         let plan = &self.plan;
@@ -113,14 +142,14 @@ impl Run<'_> {
         })
     }
 
-    /// The haystacks in the order they are to be searched in.
-    fn haystacks(&self) -> Box<dyn Iterator<Item = Haystack> + '_> {
+    /// The haystacks in the order they are to be searched in. What is wrong with the walk is told `report`.
+    fn haystacks<'a>(&'a self, report: &'a Report) -> Box<dyn Iterator<Item = Haystack> + 'a> {
         let strip = self.plan.paths.implicit;
-        let found: Box<dyn Iterator<Item = Haystack> + '_> = match &self.narrowed {
-            Some(narrowed) => Box::new(narrowed.haystacks(&self.plan, self.report)),
+        let found: Box<dyn Iterator<Item = Haystack> + 'a> = match &self.narrowed {
+            Some(narrowed) => Box::new(narrowed.haystacks(&self.plan, report)),
             None => {
-                let walk = self.plan.walk(self.report).build();
-                Box::new(walk.filter_map(move |result| Haystack::found(result, strip, self.report)))
+                let walk = self.plan.walk(report).build();
+                Box::new(walk.filter_map(move |result| Haystack::found(result, strip, report)))
             }
         };
         match self.plan.low.sort {
@@ -139,10 +168,14 @@ impl Run<'_> {
         let mut worker = Worker::new(plan, show, plan.stdout(), true)?;
         let (mut matched, mut searched) = (false, false);
         let mut stats = Stats::new();
-        for haystack in self.haystacks() {
+        for haystack in self.haystacks(self.report) {
             searched = true;
             let outcome = match Pieces::of(plan, show, &haystack, &worker) {
-                Some(pieces) => pieces.search(worker.engine(), &mut io::stdout()),
+                Some(pieces) => match pieces.search(worker.engine(), &mut io::stdout()) {
+                    Ok(Searched::All(outcome)) => Ok(outcome),
+                    Ok(Searched::Begun(printed)) => self.rest(show, &haystack, printed)?,
+                    Err(error) => Err(error),
+                },
                 None => worker.search(&haystack),
             };
             match outcome {
@@ -164,6 +197,23 @@ impl Run<'_> {
         self.say_if_nothing(searched);
         self.summarize(show, &stats, worker.output());
         Ok(matched)
+    }
+
+    /// Searches a haystack as a whole of which so many bytes of output have been printed.
+    fn rest(&self, show: Show, haystack: &Haystack, printed: u64) -> Result<io::Result<Outcome>, Error> {
+        let out = Rest {
+            out: io::BufWriter::new(io::stdout()),
+            printed,
+        };
+        let colored = self.plan.buffers().buffer().supports_color();
+        let out: Box<dyn WriteColor> = match colored {
+            true => Box::new(termcolor::Ansi::new(out)),
+            false => Box::new(termcolor::NoColor::new(out)),
+        };
+        let mut worker = Worker::new(&self.plan, show, out, true)?;
+        let outcome = worker.search(haystack);
+        let flushed = worker.output().flush();
+        Ok(outcome.and_then(|outcome| flushed.map(|()| outcome)))
     }
 
     /// Searches on many threads and prints each file's results as they come.
@@ -208,7 +258,7 @@ impl Run<'_> {
     /// Searches one haystack and prints what was found. Says whether to go on.
     fn found(&self, haystack: &Haystack, worker: &mut Worker<Buffer>, tally: &Tally, writer: &BufferWriter) -> bool {
         worker.output().clear();
-        if !self.search_for(haystack, worker, tally) {
+        if self.search_for(haystack, worker, tally, self.report).is_none() {
             return true;
         }
         if let Err(error) = writer.print(worker.output()) {
@@ -221,8 +271,14 @@ impl Run<'_> {
         !(self.plan.stops_at_match() && tally.matched.load(Relaxed))
     }
 
-    /// Searches one haystack into the worker's buffer. Says whether that could be done to the end.
-    fn search_for(&self, haystack: &Haystack, worker: &mut Worker<Buffer>, tally: &Tally) -> bool {
+    /// Searches one haystack into the worker's buffer. Says whether it matched, if it could be searched to the end.
+    fn search_for(
+        &self,
+        haystack: &Haystack,
+        worker: &mut Worker<Buffer>,
+        tally: &Tally,
+        report: &Report,
+    ) -> Option<bool> {
         tally.searched.store(true, Relaxed);
         match worker.search(haystack) {
             Ok(outcome) => {
@@ -230,12 +286,11 @@ impl Run<'_> {
                     tally.matched.store(true, Relaxed);
                 }
                 tally.add(outcome.stats.as_ref());
-                true
+                Some(outcome.matched)
             }
             Err(error) => {
-                self.report
-                    .error(format_args!("{}: {error}", haystack.path().display()));
-                false
+                report.error(format_args!("{}: {error}", haystack.path().display()));
+                None
             }
         }
     }
@@ -246,22 +301,20 @@ impl Run<'_> {
         let (buffers, tally) = (plan.buffers(), Tally::default());
         let mut first = Worker::new(plan, show, buffers.buffer(), true)?;
         first.separate_all()?;
-        let belt: Belt<Vec<Haystack>, Results> = Belt::new(BATCHES_AHEAD * plan.threads, MOST_HELD);
-        let sheet = Mutex::new(Sheet::new(plan));
+        let belt: Belt<Vec<Item>, Results> = Belt::new(BATCHES_AHEAD * plan.threads, MOST_HELD);
+        let sheet = Mutex::new(Sheet::new(plan, io::stdout()));
         std::thread::scope(|scope| {
             for _ in 0..plan.threads {
                 let mut worker = first.clone();
                 let (belt, tally, sheet) = (&belt, &tally, &sheet);
                 scope.spawn(move || {
+                    let held = self.report.holding();
                     while let Some((number, batch)) = belt.take() {
-                        let results = self.batch(&batch, &mut worker, belt, tally);
-                        let size = results.bytes.len();
-                        belt.finish(number, size, results, |results| {
+                        let results = self.batch(batch, &mut worker, tally, &held);
+                        belt.finish(number, results.size(), results, |results| {
                             let mut sheet = sheet.lock().unwrap_or_else(PoisonError::into_inner);
-                            if let Err(error) = sheet.write(&results) {
-                                if error.kind() == ErrorKind::BrokenPipe {
-                                    sheet.left = true;
-                                } else {
+                            if let Err(error) = sheet.write(results, self.report) {
+                                if error.kind() != ErrorKind::BrokenPipe {
                                     self.report.error(error);
                                 }
                                 belt.stop();
@@ -276,64 +329,59 @@ impl Run<'_> {
         let stats = tally.stats.into_inner().unwrap_or_else(PoisonError::into_inner);
         let sheet = sheet.into_inner().unwrap_or_else(PoisonError::into_inner);
         first.output().clear();
-        self.summarize(show, &less_printed(&stats, sheet.left_out), first.output());
-        // Of a file that nobody read to its end it is not said that it matched.
-        let matched = tally.matched.load(Relaxed) && (!sheet.left || sheet.passed);
+        self.summarize(show, &summary::less_printed(&stats, sheet.left_out), first.output());
+        let matched = sheet.matched;
         let _ = sheet.end(first.output().as_slice());
         Ok(matched)
     }
 
-    /// Puts all haystacks on the belt: the first ones singly, so that results begin at once, then more and more together.
-    fn hand_in(&self, belt: &Belt<Vec<Haystack>, Results>) {
-        let mut size = 1;
-        let mut batch = Vec::new();
-        for haystack in self.haystacks() {
-            batch.push(haystack);
-            if batch.len() >= size {
+    /// Puts all haystacks on the belt, and what the walk complains of between them: the first ones singly, so that results begin
+    /// at once, then more and more together.
+    fn hand_in(&self, belt: &Belt<Vec<Item>, Results>) {
+        let held = self.report.holding();
+        let mut haystacks = self.haystacks(&held);
+        let (mut size, mut batch) = (1, Vec::new());
+        loop {
+            let haystack = haystacks.next();
+            let ended = haystack.is_none();
+            batch.extend(held.take().into_iter().map(Item::Said));
+            batch.extend(haystack.map(Item::Haystack));
+            if batch.len() >= size || (ended && !batch.is_empty()) {
                 size = (2 * size).min(LARGEST_BATCH);
                 if !belt.put(std::mem::replace(&mut batch, Vec::with_capacity(size))) {
                     break;
                 }
             }
-        }
-        if !batch.is_empty() {
-            belt.put(batch);
+            if ended {
+                break;
+            }
         }
         belt.close();
     }
 
-    fn batch(
-        &self,
-        batch: &[Haystack],
-        worker: &mut Worker<Buffer>,
-        belt: &Belt<Vec<Haystack>, Results>,
-        tally: &Tally,
-    ) -> Results {
+    /// Searches a batch. What is said of its files is kept by `held`, and passed on with the results.
+    fn batch(&self, batch: Vec<Item>, worker: &mut Worker<Buffer>, tally: &Tally, held: &Report) -> Results {
         worker.output().clear();
-        let mut ends = Vec::new();
-        for haystack in batch {
-            let before = worker.output().len();
-            self.search_for(haystack, worker, tally);
-            let after = worker.output().len();
-            if after > before {
-                ends.push(after);
-            }
-            if self.plan.stops_at_match() && tally.matched.load(Relaxed) {
-                belt.stop();
-                break;
-            }
+        let mut results = Results::default();
+        for item in batch {
+            let (matched, said) = match item {
+                Item::Said(said) => (false, vec![said]),
+                Item::Haystack(haystack) => {
+                    let matched = self.search_for(&haystack, worker, tally, held);
+                    (matched == Some(true), held.take())
+                }
+            };
+            results.add(worker.output().len(), matched, said);
         }
-        Results {
-            bytes: worker.output().as_slice().to_vec(),
-            ends,
-        }
+        results.print(worker.output().as_slice());
+        results
     }
 
     /// Lists files on this thread.
     fn list_one_by_one(&self) -> Result<bool, Error> {
         let mut printer = self.plan.path_printer().build(self.plan.stdout());
         let mut any = false;
-        for haystack in self.haystacks() {
+        for haystack in self.haystacks(self.report) {
             any = true;
             if self.plan.stops_at_match() {
                 break;
@@ -397,252 +445,8 @@ impl Run<'_> {
     /// Writes the statistics, if they are wanted. There is nothing to do when nobody reads them.
     fn summarize(&self, show: Show, stats: &Stats, to: &mut dyn Write) {
         if self.plan.stats {
-            let elapsed = self.started.elapsed();
-            let _ = match show {
-                Show::Json => summary_json(stats, elapsed, to),
-                _ => summary_text(stats, elapsed, to),
-            };
+            let _ = summary::write(show, stats, self.started.elapsed(), to);
         }
     }
 }
 
-/// Sorts by what `sort` says. Files whose time is not known come last in ascending order.
-fn sorted(mut haystacks: Vec<Haystack>, sort: Sort) -> Vec<Haystack> {
-    let time: fn(&std::fs::Metadata) -> io::Result<SystemTime> = match sort.by {
-        SortBy::Path => {
-            haystacks.sort_by(|a, b| {
-                if sort.reverse {
-                    b.path().cmp(a.path())
-                } else {
-                    a.path().cmp(b.path())
-                }
-            });
-            return haystacks;
-        }
-        SortBy::Modified => |m| m.modified(),
-        SortBy::Accessed => |m| m.accessed(),
-        SortBy::Created => |m| m.created(),
-    };
-    let dated = haystacks
-        .into_iter()
-        .map(|h| (h.path().metadata().and_then(|m| time(&m)).ok(), h));
-    let mut dated: Vec<_> = dated.collect();
-    // Files of the same time stay in the order they were found in, in both directions.
-    dated.sort_by(|(a, _), (b, _)| {
-        let order = a.is_none().cmp(&b.is_none()).then(a.cmp(b));
-        if sort.reverse { order.reverse() } else { order }
-    });
-    dated.into_iter().map(|(_, h)| h).collect()
-}
-
-/// The statistics, with so many bytes less printed.
-fn less_printed(stats: &Stats, bytes: u64) -> Stats {
-    let mut less = Stats::new();
-    less.add_elapsed(stats.elapsed());
-    less.add_searches(stats.searches());
-    less.add_searches_with_match(stats.searches_with_match());
-    less.add_bytes_searched(stats.bytes_searched());
-    less.add_bytes_printed(stats.bytes_printed().saturating_sub(bytes));
-    less.add_matched_lines(stats.matched_lines());
-    less.add_matches(stats.matches());
-    less
-}
-
-/// What one batch of haystacks printed: the end of each that printed anything.
-struct Results {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-/// Standard output of sorted results. What each file printed begins with the separator, as if there were something before it.
-struct Sheet {
-    out: io::BufWriter<io::Stdout>,
-    separator: Option<Vec<u8>>,
-    watched: bool,
-    begun: bool,
-    /// The size of the separator that the first file printed for nothing.
-    left_out: u64,
-    /// The reader has gone away.
-    left: bool,
-    /// Before that, something was passed on.
-    passed: bool,
-}
-
-impl Sheet {
-    fn new(plan: &Plan) -> Self {
-        let separator = plan.file_separator.clone().map(|mut line| {
-            line.extend_from_slice(plan.line_terminator().as_bytes());
-            line
-        });
-        let out = io::BufWriter::with_capacity(1 << 16, io::stdout());
-        Sheet {
-            out,
-            separator,
-            watched: plan.is_watched(),
-            begun: false,
-            left_out: 0,
-            left: false,
-            passed: false,
-        }
-    }
-
-    fn write(&mut self, results: &Results) -> io::Result<()> {
-        let mut start = 0;
-        for &end in &results.ends {
-            let mut bytes = &results.bytes[start..end];
-            if let Some(separator) = self.separator.as_ref().filter(|_| !self.begun)
-                && let Some(rest) = bytes.strip_prefix(separator.as_slice())
-            {
-                self.left_out = separator.len() as u64;
-                bytes = rest;
-            }
-            self.begun = true;
-            self.out.write_all(bytes)?;
-            start = end;
-        }
-        if self.watched {
-            self.out.flush()?;
-        }
-        self.passed |= !results.ends.is_empty();
-        Ok(())
-    }
-
-    fn end(mut self, last: &[u8]) -> io::Result<()> {
-        self.out.write_all(last)?;
-        self.out.flush()
-    }
-}
-
-/// The paths that one thread lists: passed on in pieces, each of whole paths.
-struct List<'a> {
-    plan: &'a Plan,
-    writer: &'a BufferWriter,
-    failure: &'a Mutex<Option<io::Error>>,
-    buffer: Buffer,
-    limit: usize,
-    /// Paths need no colour, links or other separators.
-    plain: bool,
-}
-
-impl<'a> List<'a> {
-    fn new(plan: &'a Plan, writer: &'a BufferWriter, failure: &'a Mutex<Option<io::Error>>) -> Self {
-        List {
-            plan,
-            writer,
-            failure,
-            buffer: writer.buffer(),
-            limit: if plan.is_watched() { 0 } else { LISTED },
-            plain: plan.color == termcolor::ColorChoice::Never && plan.low.path_separator.is_none(),
-        }
-    }
-
-    /// Adds a path. Says whether more can be written.
-    fn add(&mut self, haystack: &Haystack) -> bool {
-        let written = if self.plain {
-            let path = haystack.path().as_os_str().as_encoded_bytes();
-            let end = if self.plan.low.null { b"\0" } else { b"\n" };
-            self.buffer.write_all(path).and_then(|()| self.buffer.write_all(end))
-        } else {
-            self.plan.path_printer().build(&mut self.buffer).write(haystack.path())
-        };
-        // Writing to memory does not fail.
-        written.is_ok() && (self.buffer.len() <= self.limit || self.pass_on())
-    }
-
-    fn pass_on(&mut self) -> bool {
-        let result = self.writer.print(&self.buffer);
-        self.buffer.clear();
-        match result {
-            Ok(()) => true,
-            Err(error) => {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                false
-            }
-        }
-    }
-}
-
-impl Drop for List<'_> {
-    fn drop(&mut self) {
-        self.pass_on();
-    }
-}
-
-fn summary_text(stats: &Stats, elapsed: std::time::Duration, to: &mut dyn Write) -> io::Result<()> {
-    writeln!(to)?;
-    writeln!(to, "{} matches", stats.matches())?;
-    writeln!(to, "{} matched lines", stats.matched_lines())?;
-    writeln!(to, "{} files contained matches", stats.searches_with_match())?;
-    writeln!(to, "{} files searched", stats.searches())?;
-    writeln!(to, "{} bytes printed", stats.bytes_printed())?;
-    writeln!(to, "{} bytes searched", stats.bytes_searched())?;
-    writeln!(to, "{:0.6} seconds spent searching", stats.elapsed().as_secs_f64())?;
-    writeln!(to, "{:0.6} seconds total", elapsed.as_secs_f64())
-}
-
-fn summary_json(stats: &Stats, elapsed: std::time::Duration, to: &mut dyn Write) -> io::Result<()> {
-    let total = serde_json::json!({
-        "secs": elapsed.as_secs(),
-        "nanos": elapsed.subsec_nanos(),
-        "human": format!("{:0.6}s", elapsed.as_secs_f64()),
-    });
-    let summary = serde_json::json!({
-        "type": "summary",
-        "data": { "stats": stats, "elapsed_total": total },
-    });
-    serde_json::to_writer(&mut *to, &summary)?;
-    to.write_all(b"\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn haystacks(root: &std::path::Path) -> Vec<Haystack> {
-        let report = Report::new("test");
-        let walk = ignore::WalkBuilder::new(root)
-            .sort_by_file_name(|a, b| a.cmp(b))
-            .build();
-        walk.filter_map(|r| Haystack::found(r, false, &report)).collect()
-    }
-
-    #[test]
-    fn files_are_sorted_by_path_and_by_time_both_ways() {
-        let dir = tempfile::tempdir().unwrap();
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        // `b` and `d` are of the same time.
-        for (name, age) in [("a", 3), ("b", 1), ("c", 2), ("d", 1)] {
-            let file = std::fs::File::create(dir.path().join(name)).unwrap();
-            file.set_modified(start + Duration::from_secs(age)).unwrap();
-        }
-        let order = |by, reverse| -> String {
-            let list = sorted(haystacks(dir.path()), Sort { by, reverse });
-            list.iter()
-                .map(|h| h.path().file_name().unwrap().to_str().unwrap())
-                .collect()
-        };
-        assert_eq!(order(SortBy::Path, false), "abcd");
-        assert_eq!(order(SortBy::Path, true), "dcba");
-        assert_eq!(order(SortBy::Modified, false), "bdca");
-        assert_eq!(order(SortBy::Modified, true), "acbd");
-    }
-
-    #[test]
-    fn files_whose_time_is_not_known_come_last() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["a", "b"] {
-            std::fs::write(dir.path().join(name), "").unwrap();
-        }
-        let list = haystacks(dir.path());
-        std::fs::remove_file(dir.path().join("a")).unwrap();
-        let list = sorted(
-            list,
-            Sort {
-                by: SortBy::Modified,
-                reverse: false,
-            },
-        );
-        assert!(list.last().unwrap().path().ends_with("a"));
-    }
-}
