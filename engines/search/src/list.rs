@@ -65,4 +65,3 @@ impl Drop for List<'_> {
         self.pass_on();
     }
 }
-

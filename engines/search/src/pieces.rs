@@ -39,7 +39,7 @@ mod total;
 const SMALLEST_FILE: u64 = 8 << 20;
 
 /// The size of a part, in bytes: small enough to stay in the processor's cache between being read and being searched.
-const PART: u64 = 256 << 10;
+const PART: u64 = 512 << 10;
 
 /// Of a very large file parts are larger, so that there are no more than this.
 const MOST_PARTS: u64 = 1 << 16;
@@ -126,12 +126,11 @@ impl<'a> Pieces<'a> {
             (before, after) if before.max(after) <= MOST_CONTEXT => (after + 1, before),
             _ => return None,
         };
-        let lines_alone =
-            !low.multiline && !low.crlf && !low.stop_on_nonmatch && low.context != Context::Everything;
+        let lines_alone = !low.multiline && !low.crlf && !low.stop_on_nonmatch && low.context != Context::Everything;
         let told_apart = wanted != Wanted::Lines
             || !((plan.heading && plan.with_filename) || plan.links || (plan.column && low.byte_offset));
-        let limited = low.max_count.is_some()
-            && (around != (0, 0) || matches!(wanted, Wanted::CountMatches | Wanted::Json));
+        let limited =
+            low.max_count.is_some() && (around != (0, 0) || matches!(wanted, Wanted::CountMatches | Wanted::Json));
         let each_match = match wanted {
             Wanted::Lines => sees_matches(plan),
             wanted => matches!(wanted, Wanted::CountMatches | Wanted::Json),
@@ -228,7 +227,13 @@ impl<'a> Pieces<'a> {
         });
         if let Some(stats) = stats.as_ref().filter(|_| total.any) {
             let ended = json::end(&total.begin, total.nul, stats, &mut total.out);
-            ended.or_else(|e| if e.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(e) })?;
+            ended.or_else(|e| {
+                if e.kind() == ErrorKind::BrokenPipe {
+                    Ok(())
+                } else {
+                    Err(e)
+                }
+            })?;
         }
         Ok(Searched::All(Outcome {
             matched: total.matched > 0,

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Where one command line's messages go.
 pub(crate) struct Report {
@@ -57,7 +57,9 @@ impl Report {
     /// What was kept since this was asked last.
     pub(crate) fn take(&self) -> Vec<Said> {
         let held = self.held.as_ref();
-        held.map_or_else(Vec::new, |h| std::mem::take(&mut *h.lock().unwrap_or_else(PoisonError::into_inner)))
+        held.map_or_else(Vec::new, |h| {
+            std::mem::take(&mut *h.lock().unwrap_or_else(PoisonError::into_inner))
+        })
     }
 
     /// Says what another report kept.
@@ -99,7 +101,9 @@ impl Report {
             None => {}
             Some(held) if wanted || error => {
                 let text = wanted.then(|| what.to_string());
-                held.lock().unwrap_or_else(PoisonError::into_inner).push(Said { text, error });
+                held.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Said { text, error });
             }
             Some(_) => {}
         }

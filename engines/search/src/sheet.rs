@@ -149,7 +149,10 @@ mod tests {
         assert!(!sheet.matched && !report.errored(), "the first file was not read");
         let mut sheet = Sheet::new(&plan, Pipe(2));
         assert!(sheet.write(results(&report), &report).is_err());
-        assert!(sheet.matched && report.errored(), "the first file was, and then there was an error");
+        assert!(
+            sheet.matched && report.errored(),
+            "the first file was, and then there was an error"
+        );
     }
 
     #[test]

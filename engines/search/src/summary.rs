@@ -53,4 +53,3 @@ fn json(stats: &Stats, elapsed: Duration, to: &mut dyn Write) -> io::Result<()> 
     serde_json::to_writer(&mut *to, &summary)?;
     to.write_all(b"\n")
 }
-

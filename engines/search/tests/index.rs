@@ -731,3 +731,49 @@ fn the_watcher_knows_at_once_and_brings_the_index_up_to_date() {
     assert_eq!(bench.index(&["status", "."]).status.code(), Some(1));
     bench.compare(&arguments, "dropped");
 }
+
+#[test]
+#[allow(unsafe_code)]
+fn what_is_written_to_a_map_is_found_at_once() {
+    use std::os::fd::AsRawFd;
+    let mut dice = Dice(9);
+    let tree = Tree::new(&mut dice);
+    let path = tree.root().join("mapped");
+    fs::write(&path, "nothing of note\n".repeat(1000)).unwrap();
+    let bench = Bench {
+        tree: &tree,
+        state: tree.dir.path().join("state"),
+    };
+    tree.settle();
+    bench.build(&[]);
+    let arguments = ["-uu".to_owned(), "--sort=path".to_owned(), "unicorn".to_owned()];
+    bench.compare(&arguments, "before");
+    let file = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let (length, rights) = (16_000, libc::PROT_READ | libc::PROT_WRITE);
+    // SAFETY: a new map of a file that is open, at an address of the system's choice, as long as the file.
+    let map = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length,
+            rights,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    assert_ne!(map, libc::MAP_FAILED);
+    // What is open for writing is not what the watcher goes by.
+    drop(file);
+    for (number, text) in [&b"unicorn one\n"[..], b"unicorn two\n"].into_iter().enumerate() {
+        // SAFETY: it is in the map, and nothing else refers to that.
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), map.cast::<u8>().add(8000 * number), text.len()) };
+        // Nobody says that it was written, and nobody waits.
+        let found = String::from_utf8(bench.search(&arguments, true).stdout).unwrap();
+        assert_eq!(found.matches("unicorn").count(), number + 1, "{found}");
+        assert!(bench.is_used(&arguments));
+        bench.compare(&arguments, "mapped");
+    }
+    // SAFETY: the map from above, which nobody refers to any more.
+    unsafe { libc::munmap(map, length) };
+    bench.compare(&arguments, "after");
+}

@@ -6,10 +6,12 @@
 //! themselves meanwhile.
 //!
 //! Writing to a memory map raises no event. A file that somebody has open for writing when it is indexed is noted as one that
-//! is always searched; one that is mapped later is found by its times, which the watcher compares for all files after
-//! searches, or when its writer lets go of it, which is an event.
+//! is always searched. One that is mapped later is found in the maps of the processes, at every question (`mapped`), or when its
+//! writer lets go of it, which is an event. Maps that are not for this process to see show in the times, which the watcher
+//! compares for all files after searches.
 
 mod listen;
+mod mapped;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{ErrorKind, Read, Write};
@@ -56,6 +58,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// How long the tree must be quiet before everything is looked at again after events were lost.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// How long processes are looked at for files they have mapped, at each question.
+const LONGEST_LOOK: Duration = Duration::from_millis(20);
 
 /// How long a client may take for its question.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -124,6 +129,8 @@ struct Watcher {
     paths: HashMap<i32, Vec<u8>>,
     watches: BTreeMap<Vec<u8>, i32>,
     changes: Sets,
+    /// Files that are mapped, as of the last question.
+    mapped: Vec<Vec<u8>>,
     behind: Option<&'static str>,
     /// Looking at everything again did not help.
     stuck: bool,
@@ -184,6 +191,7 @@ impl Watcher {
             paths: HashMap::new(),
             watches: BTreeMap::new(),
             changes: Sets::default(),
+            mapped: Vec::new(),
             behind: Some("the watcher has not looked at all files yet"),
             stuck: false,
             update: None,
@@ -412,7 +420,9 @@ impl Watcher {
         self.last_question = Instant::now();
         match Question::of(asked[0]) {
             Some(Question::Changes) => {
-                // After the question was asked: what happened before it is told now.
+                // After the question was asked: what happened before it is told now. The maps come first, as a map that ends
+                // meanwhile is an event.
+                self.mapped = mapped::mapped(&self.place.root, Instant::now() + LONGEST_LOOK);
                 self.drain()?;
                 self.end_update()?;
                 self.asked_since_sweep = true;
@@ -436,6 +446,8 @@ impl Watcher {
             list.extend(before.into_iter().flatten().filter(|b| !now.contains(*b)).cloned());
             list
         };
+        let mut dirty = all(&self.changes.dirty, before.map(|b| &b.dirty));
+        dirty.extend(self.mapped.iter().filter(|m| !self.changes.dirty.contains(*m)).cloned());
         Reply {
             pid: std::process::id(),
             generation: self.generation,
@@ -444,7 +456,7 @@ impl Watcher {
             distrusted: self.alarm.is_some() && self.update.is_some(),
             watched: self.watches.len() as u64,
             changes: Changes {
-                dirty: all(&self.changes.dirty, before.map(|b| &b.dirty)),
+                dirty,
                 gone: all(&self.changes.gone, before.map(|b| &b.gone)),
             },
         }

@@ -61,7 +61,9 @@ pub(super) fn end(begin: &[u8], binary: Option<u64>, stats: &Stats, out: &mut im
 fn decimal(text: &[u8]) -> (Option<u64>, &[u8]) {
     let length = text.iter().take_while(|b| b.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(length);
-    let number = digits.iter().fold(0, |n: u64, d| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0')));
+    let number = digits
+        .iter()
+        .fold(0, |n: u64, d| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0')));
     ((length > 0).then_some(number), rest)
 }
 
@@ -96,7 +98,10 @@ mod tests {
         let (begin, rest) = split(b"{\"type\":\"begin\",\"data\":{\"path\":{\"bytes\":\"AA==\"}}}\nrest");
         end(begin, Some(7), &Stats::new(), &mut out).unwrap();
         let message: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!((rest, &message["data"]["path"]["bytes"]), (&b"rest"[..], &"AA==".into()));
+        assert_eq!(
+            (rest, &message["data"]["path"]["bytes"]),
+            (&b"rest"[..], &"AA==".into())
+        );
         assert_eq!(message["data"]["binary_offset"], 7);
         assert_eq!(split(b"x\n"), (&b""[..], &b"x\n"[..]));
     }

@@ -89,7 +89,9 @@ impl<W: Write> Total<W> {
             }
             self.any = true;
         }
-        shown.text.write(self.lines.saturating_sub(shown.before), &mut self.out)?;
+        shown
+            .text
+            .write(self.lines.saturating_sub(shown.before), &mut self.out)?;
         if self.watched {
             self.out.flush()?;
         }
