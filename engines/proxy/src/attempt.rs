@@ -18,7 +18,7 @@ use crate::{
     retries::Going,
     router::Way,
     shared::Stand,
-    side::{Encoder, Pumped, Watch},
+    side::{Encoder, Pumped, Source, Watch},
 };
 
 /// How an attempt ended without an error.
@@ -79,7 +79,11 @@ impl Once<'_> {
                 Err(link) => link.opened.lock().take(),
             };
             capture.reused = opened.is_none();
-            capture.times.connected = Some(capture.since());
+            // Looking at the clock costs as much as taking a connection that is there.
+            capture.times.connected = match capture.reused {
+                true => capture.times.chosen,
+                false => Some(capture.since()),
+            };
             capture.times.dial = opened.map(|o| o.dial);
             capture.times.upstream_handshake = opened.and_then(|o| o.handshake);
             capture.flow.set_stage(Stage::Waiting);
@@ -133,6 +137,7 @@ impl Once<'_> {
         let Exchange { mut times, .. } = exchange;
         if let Some(capture) = &mut sum.capture {
             capture.times.first_byte = Some(capture.since());
+            capture.response.is_there = !up.front().is_empty();
         }
         let hop = rules::strip_response(&mut answer.fields);
         let stays = keeps(answer, hop);

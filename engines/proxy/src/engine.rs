@@ -140,7 +140,8 @@ fn health(snapshot: &Snapshot) -> Health {
 
 /// Whether two pictures show the same, but for what falls with time by itself.
 fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
-    let steady = |s: &Snapshot| s.faults.is_empty() && s.holds.is_empty() && s.endpoints.iter().all(|e| e.breaker == "closed");
+    let steady =
+        |s: &Snapshot| s.faults.is_empty() && s.holds.is_empty() && s.endpoints.iter().all(|e| e.breaker == "closed");
     let endpoint = |e: &EndpointView| {
         (
             e.id,

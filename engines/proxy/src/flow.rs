@@ -16,8 +16,10 @@ use std::{
 };
 
 use qd_proxy_content::{COVER, Limits, Rules, View};
-use qd_proxy_wire::{Fields, Known, RequestHead, ResponseHead};
+use qd_proxy_wire::{Fields, Known, RequestHead, ResponseHead, Scheme, Version};
 use serde::Serialize;
+
+use crate::tap::Taps;
 
 /// How far a flow is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -146,44 +148,10 @@ pub struct Ended {
     pub response_body: Body,
 }
 
-/// Bytes of bodies that all flows hold which nobody has taken yet.
-#[derive(Debug, Default)]
-pub(crate) struct Weight {
-    pub(crate) all: Arc<AtomicUsize>,
-    pub(crate) own: AtomicUsize,
-}
-
-impl Weight {
-    /// Counts so many more bytes, if all flows together stay below `most`.
-    pub(crate) fn add(&self, bytes: usize, most: usize) -> bool {
-        if self.all.load(Ordering::Relaxed) + bytes > most {
-            return false;
-        }
-        self.all.fetch_add(bytes, Ordering::Relaxed);
-        self.own.fetch_add(bytes, Ordering::Relaxed);
-        true
-    }
-
-    fn release(&self) {
-        let own = self.own.swap(0, Ordering::Relaxed);
-        if own > 0 {
-            self.all.fetch_sub(own, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
 /// One request with its answer.
 pub struct Flow {
     /// Its number; they rise.
     pub id: u64,
-    /// When it began.
-    pub at: SystemTime,
     /// The number of the client's connection; 0 for one that the proxy sent by itself.
     pub connection: u64,
     /// The client.
@@ -197,13 +165,17 @@ pub struct Flow {
     /// The number of the flow that this one repeats.
     pub replay_of: Option<u64>,
     pub(crate) began: Instant,
-    pub(crate) secret: RequestHead,
-    pub(crate) rules: Arc<Rules>,
-    pub(crate) answer: OnceLock<ResponseHead>,
+    /// Heads are kept as text, which is small and quickly made, and are read when somebody wants to see them.
+    secret: Vec<u8>,
+    spoken: (Version, Scheme),
+    taps: Arc<Taps>,
+    answer: OnceLock<(u16, Vec<u8>)>,
     pub(crate) end: OnceLock<Ended>,
-    pub(crate) weight: Weight,
+    /// Bytes of bodies that are counted with those of all flows.
+    weight: AtomicUsize,
     stage: AtomicU8,
     held: AtomicU64,
+    at: OnceLock<SystemTime>,
     shown_request: OnceLock<Box<RequestHead>>,
     shown_answer: OnceLock<Box<ResponseHead>>,
     shown_trailers: [OnceLock<Box<Fields>>; 2],
@@ -233,11 +205,22 @@ pub(crate) struct Start {
     pub(crate) began: Instant,
 }
 
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.taken();
+    }
+}
+
+/// What was read once has passed its limits.
+const ANY: qd_proxy_wire::Limits = qd_proxy_wire::Limits {
+    head_bytes: usize::MAX,
+    fields: usize::MAX,
+};
+
 impl Flow {
-    pub(crate) fn new(start: Start, head: RequestHead, rules: Arc<Rules>, all: Arc<AtomicUsize>) -> Flow {
+    pub(crate) fn new(start: Start, head: &RequestHead, taps: Arc<Taps>) -> Flow {
         Flow {
             id: start.id,
-            at: SystemTime::now(),
             connection: start.connection,
             client: start.client,
             listener: start.listener,
@@ -245,14 +228,16 @@ impl Flow {
             version: start.version,
             replay_of: start.replay_of,
             began: start.began,
-            secret: head,
-            rules,
+            secret: match head.method() {
+                b"" => Vec::new(),
+                _ => head.to_text(),
+            },
+            spoken: (head.version, head.scheme),
+            taps,
             answer: OnceLock::new(),
             end: OnceLock::new(),
-            weight: Weight {
-                all,
-                own: AtomicUsize::new(0),
-            },
+            weight: AtomicUsize::new(0),
+            at: OnceLock::new(),
             stage: AtomicU8::new(0),
             held: AtomicU64::new(0),
             shown_request: OnceLock::new(),
@@ -270,9 +255,49 @@ impl Flow {
         self.held.store(id, Ordering::Relaxed);
     }
 
+    /// Counts so many more bytes that it holds, if all flows together stay below `most`.
+    pub(crate) fn grow(&self, bytes: usize, most: usize) -> bool {
+        let all = &self.taps.weight;
+        if all.load(Ordering::Relaxed) + bytes > most {
+            return false;
+        }
+        all.fetch_add(bytes, Ordering::Relaxed);
+        self.weight.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
     /// Its bodies have come into hands that count by themselves.
     pub(crate) fn taken(&self) {
-        self.weight.release();
+        let own = self.weight.swap(0, Ordering::Relaxed);
+        if own > 0 {
+            self.taps.weight.fetch_sub(own, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn answered(&self, head: &ResponseHead) {
+        let _ = self.answer.set((head.status, head.to_text()));
+    }
+
+    /// What is covered in it.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.taps.rules()
+    }
+
+    /// The request's head with its secrets.
+    pub(crate) fn secret(&self) -> RequestHead {
+        let mut head = RequestHead::default();
+        if !self.secret.is_empty() && head.parse(&self.secret, &ANY).is_err() {
+            head.clear();
+        }
+        (head.version, head.scheme) = self.spoken;
+        head
+    }
+
+    /// When it began.
+    pub fn at(&self) -> SystemTime {
+        // The clock was not asked then, but it is known how long ago that was.
+        let now = || SystemTime::now().checked_sub(self.began.elapsed());
+        *self.at.get_or_init(|| now().unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     /// How far it is.
@@ -302,15 +327,19 @@ impl Flow {
     /// The request's head as it came, with what is secret covered.
     pub fn request(&self) -> &RequestHead {
         self.shown_request
-            .get_or_init(|| Box::new(covered_request(&self.secret, &self.rules)))
+            .get_or_init(|| Box::new(covered_request(&self.secret(), &self.rules())))
     }
 
     /// The answer's head as it went, with what is secret covered; none of answers that were made here.
     pub fn response(&self) -> Option<&ResponseHead> {
-        let head = self.answer.get()?;
-        let shown = self
-            .shown_answer
-            .get_or_init(|| Box::new(covered_response(head, &self.rules)));
+        let (status, text) = self.answer.get()?;
+        let shown = self.shown_answer.get_or_init(|| {
+            let mut head = ResponseHead::default();
+            if head.parse(text, &ANY).is_err() {
+                head = ResponseHead::new(*status);
+            }
+            Box::new(covered_response(&head, &self.rules()))
+        });
         Some(shown)
     }
 
@@ -322,41 +351,41 @@ impl Flow {
     /// The status, as soon as there is one.
     pub fn status(&self) -> Option<u16> {
         let ended = self.end.get().map(|e| e.status).filter(|s| *s > 0);
-        ended.or_else(|| self.answer.get().map(|a| a.status))
+        ended.or_else(|| self.answer.get().map(|(status, _)| *status))
     }
 
     /// The request's trailers, with what is secret covered.
     pub fn request_trailers(&self) -> Option<&Fields> {
         let trailers = self.end.get()?.request_body.trailers.as_deref()?;
         let [cell, _] = &self.shown_trailers;
-        Some(cell.get_or_init(|| Box::new(covered(trailers, &self.rules))))
+        Some(cell.get_or_init(|| Box::new(covered(trailers, &self.rules()))))
     }
 
     /// The answer's trailers, with what is secret covered.
     pub fn response_trailers(&self) -> Option<&Fields> {
         let trailers = self.end.get()?.response_body.trailers.as_deref()?;
         let [_, cell] = &self.shown_trailers;
-        Some(cell.get_or_init(|| Box::new(covered(trailers, &self.rules))))
+        Some(cell.get_or_init(|| Box::new(covered(trailers, &self.rules()))))
     }
 
     /// The status of gRPC, from the trailers or else from the head.
     pub fn grpc_status(&self) -> Option<u16> {
         let trailers = self.end.get().and_then(|e| e.response_body.trailers.as_ref());
         let value = trailers.and_then(|t| t.first(Known::GrpcStatus));
-        let value = value.or_else(|| self.answer.get()?.fields.first(Known::GrpcStatus))?;
+        let value = value.or_else(|| self.response()?.fields.first(Known::GrpcStatus))?;
         qd_proxy_policy::GrpcCode::parse(value).map(|code| code.0)
     }
 
     /// The request's body as people read it: encodings taken away with a bound, secrets covered, control bytes escaped.
     pub fn show_request(&self, limits: Limits) -> Option<View> {
         let body = &self.end.get()?.request_body;
-        Some(self.show(body, &self.secret.fields, limits))
+        Some(self.show(body, &self.request().fields, limits))
     }
 
     /// The answer's body, likewise.
     pub fn show_response(&self, limits: Limits) -> Option<View> {
         let body = &self.end.get()?.response_body;
-        Some(self.show(body, &self.answer.get()?.fields, limits))
+        Some(self.show(body, &self.response()?.fields, limits))
     }
 
     fn show(&self, body: &Body, fields: &Fields, limits: Limits) -> View {
@@ -367,7 +396,7 @@ impl Flow {
             content_encoding: text(b"content-encoding"),
             grpc_encoding: text(b"grpc-encoding"),
         };
-        qd_proxy_content::show(&body, None, &self.rules, limits)
+        qd_proxy_content::show(&body, None, &self.rules(), limits)
     }
 }
 
@@ -468,7 +497,6 @@ mod tests {
 
     #[test]
     fn what_is_secret_is_covered_and_nothing_of_it_stays() {
-        let rules = Arc::new(Rules::default());
         let flow = Flow::new(
             Start {
                 id: 1,
@@ -480,9 +508,8 @@ mod tests {
                 replay_of: None,
                 began: Instant::now(),
             },
-            head(),
-            rules,
-            Arc::default(),
+            &head(),
+            Arc::new(Taps::new(1)),
         );
         assert_eq!(flow.request().target(), b"/a?token=[redacted]&x=1&b=Bearer%20q");
         let shown = format!("{flow:?}");

@@ -194,7 +194,7 @@ pub(crate) fn begin(cx: &ConnCx, head: &RequestHead, begun: Instant, version: &'
         replay_of: cx.again.as_ref().map(|a| a.of),
         began: begun.into_std(),
     };
-    let mut capture = cx.shared.taps.begin(cx.worker, start, head.clone(), most);
+    let mut capture = cx.shared.taps.begin(cx.worker, start, head, most);
     if first && cx.again.is_none() {
         capture.times.accepted = Some(begun.saturating_duration_since(cx.times.accepted));
         capture.times.handshake = cx.times.handshake;

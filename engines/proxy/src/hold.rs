@@ -408,7 +408,7 @@ impl Holds {
     pub(crate) fn held(&self, id: u64) -> Option<Held> {
         let state = self.state.lock();
         let entry = state.held.get(&id)?;
-        let rules = &entry.flow.rules;
+        let rules = &entry.flow.rules();
         Some(Held {
             view: entry.view(id),
             flow: Arc::clone(&entry.flow),
@@ -598,7 +598,7 @@ pub(crate) async fn request(
         Some(Release::Request(edit)) => edit,
         Some(_) => return Ok(Some((framing, took))),
     };
-    let body = edit.apply(&mut desk.head, &flow.rules);
+    let body = edit.apply(&mut desk.head, &flow.rules());
     let framing = match body {
         Some(body) => {
             desk.replay.replace(body);
@@ -679,7 +679,7 @@ pub(crate) async fn answer(
         Some(_) => return Ok(Some((framing, kept, took))),
     };
     let length = head.fields.first(Known::ContentLength).map(<[u8]>::to_vec);
-    head.fields = flow::uncovered(&edit.headers, &head.fields, &flow.rules);
+    head.fields = flow::uncovered(&edit.headers, &head.fields, &flow.rules());
     if head.status != edit.status {
         head.status = edit.status;
         head.set_reason(b"");

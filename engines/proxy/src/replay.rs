@@ -106,12 +106,13 @@ pub(crate) fn prepare(
 ) -> Result<Job, ReplayError> {
     let flow = request.flow;
     let ended = flow.end().ok_or(ReplayError::Running)?;
-    if flow.secret.method() == b"CONNECT" || flow.secret.method().is_empty() || ended.status == 101 {
+    let head = flow.secret();
+    if matches!(head.method(), b"CONNECT" | b"") || ended.status == 101 {
         return Err(ReplayError::Tunnel);
     }
     let slot = slot.ok_or_else(|| ReplayError::NoListener(Arc::clone(&flow.listener)))?;
     let mut desk = Desk {
-        head: flow.secret.clone(),
+        head,
         prefilled: true,
         ..Desk::default()
     };
@@ -119,7 +120,7 @@ pub(crate) fn prepare(
         None => None,
         Some(edit) => {
             edit.check()?;
-            edit.apply(&mut desk.head, &flow.rules)
+            edit.apply(&mut desk.head, &flow.rules())
         }
     };
     let body = match body {

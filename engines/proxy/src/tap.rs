@@ -115,7 +115,7 @@ struct Running {
 pub(crate) struct Taps {
     any: AtomicBool,
     readers: ArcSwap<Vec<Arc<Reader>>>,
-    weight: Arc<AtomicUsize>,
+    pub(crate) weight: AtomicUsize,
     rules: ArcSwap<Rules>,
     running: Box<[Mutex<Running>]>,
     numbers: AtomicU64,
@@ -126,7 +126,7 @@ impl Taps {
         Taps {
             any: AtomicBool::new(false),
             readers: ArcSwap::default(),
-            weight: Arc::default(),
+            weight: AtomicUsize::new(0),
             rules: ArcSwap::from_pointee(Rules::default()),
             running: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             numbers: AtomicU64::new(0),
@@ -159,6 +159,10 @@ impl Taps {
         self.rules.store(Arc::new(rules));
     }
 
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
     /// A number for a flow.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
@@ -181,9 +185,14 @@ impl Taps {
     }
 
     /// Begins to take a flow down, and to keep so much of each body.
-    pub(crate) fn begin(self: &Arc<Taps>, worker: usize, start: Start, head: RequestHead, most: usize) -> Box<Capture> {
-        let rules = self.rules.load_full();
-        let flow = Arc::new(Flow::new(start, head, rules, Arc::clone(&self.weight)));
+    pub(crate) fn begin(
+        self: &Arc<Taps>,
+        worker: usize,
+        start: Start,
+        head: &RequestHead,
+        most: usize,
+    ) -> Box<Capture> {
+        let flow = Arc::new(Flow::new(start, head, Arc::clone(self)));
         let place = self.running.get(worker).map_or(0, |running| {
             let mut running = running.lock();
             match running.free.pop() {
@@ -251,6 +260,8 @@ pub(crate) struct Recording {
     most: usize,
     first: Option<Instant>,
     ended: Option<Instant>,
+    /// The first of it came together with the head.
+    pub(crate) is_there: bool,
     flow: Arc<Flow>,
 }
 
@@ -261,6 +272,7 @@ impl Recording {
             most,
             first: None,
             ended: None,
+            is_there: false,
             flow: Arc::clone(flow),
         }
     }
@@ -275,13 +287,13 @@ impl Recording {
 
 impl Watch for Recording {
     fn data(&mut self, data: &[u8]) {
-        if self.body.length == 0 {
+        if self.body.length == 0 && !self.is_there {
             self.first = Some(Instant::now());
         }
         self.body.length += data.len() as u64;
         let room = self.most.saturating_sub(self.body.data.len());
         let part = data.get(..room.min(data.len())).unwrap_or_default();
-        if !part.is_empty() && self.flow.weight.add(part.len(), ALL_BODIES) {
+        if !part.is_empty() && self.flow.grow(part.len(), ALL_BODIES) {
             self.body.data.extend_from_slice(part);
         }
     }
@@ -317,7 +329,7 @@ impl Capture {
 
     /// The answer as it goes.
     pub(crate) fn answered(&mut self, head: &ResponseHead) {
-        let _ = self.flow.answer.set(head.clone());
+        self.flow.answered(head);
         self.flow.set_stage(Stage::Answering);
     }
 
@@ -341,7 +353,10 @@ impl Capture {
         let since = |at: Option<Instant>| at.map(|at| at.into_std().saturating_duration_since(self.flow.began));
         let times = Timings {
             sent: since(self.request.ended).or(self.times.connected),
-            first_data: since(self.response.first),
+            first_data: match self.response.is_there {
+                true => self.times.first_byte,
+                false => since(self.response.first),
+            },
             end: took,
             ..self.times
         };
@@ -361,7 +376,7 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         if !self.done {
-            let status = self.flow.answer.get().map_or(0, |a| a.status);
+            let status = self.flow.status().unwrap_or(0);
             let why = "the connection was closed before the request was over".to_owned();
             self.finish(
                 self.flow.began.elapsed(),

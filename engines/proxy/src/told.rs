@@ -32,7 +32,7 @@ fn message(head: Option<&Fields>, trailers: Option<&Fields>, body: Option<&Body>
 impl Flow {
     /// The flow as far as it is, with owned texts, that filters and exports take. What is secret in heads is covered.
     pub fn told(&self) -> Told {
-        let at = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = self.at().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (request, end) = (self.request(), self.end());
         let is_grpc = request.fields.first(Known::ContentType).is_some_and(class::is_grpc);
         let grpc = self.grpc_status().map(qd_proxy_policy::GrpcCode);

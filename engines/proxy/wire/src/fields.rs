@@ -133,6 +133,8 @@ const INLINE: usize = 16;
 pub struct Fields {
     bytes: Vec<u8>,
     list: SmallVec<[Entry; INLINE]>,
+    /// `bytes` is the text of a head that was read, and the list says what it says.
+    as_read: bool,
 }
 
 impl Clone for Fields {
@@ -140,6 +142,7 @@ impl Clone for Fields {
         Fields {
             bytes: self.bytes.clone(),
             list: SmallVec::from_slice(&self.list),
+            as_read: self.as_read,
         }
     }
 }
@@ -187,6 +190,7 @@ impl Fields {
 
     /// Takes all away and keeps the room.
     pub fn clear(&mut self) {
+        self.as_read = false;
         self.bytes.clear();
         self.list.clear();
     }
@@ -219,6 +223,7 @@ impl Fields {
     }
 
     pub(crate) fn store(&mut self, text: &[u8]) -> Span {
+        self.as_read = false;
         let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.bytes.extend_from_slice(text);
         Span {
@@ -231,6 +236,7 @@ impl Fields {
     pub(crate) fn take_text(&mut self, text: &[u8]) {
         self.clear();
         self.bytes.extend_from_slice(text);
+        self.as_read = true;
     }
 
     pub(crate) fn part(&self, start: usize, end: usize) -> Span {
@@ -238,6 +244,11 @@ impl Fields {
             start: u32::try_from(start).unwrap_or(u32::MAX),
             len: u32::try_from(end.saturating_sub(start)).unwrap_or(0),
         }
+    }
+
+    /// The text that was read, if nothing was changed since.
+    pub(crate) fn as_read(&self) -> Option<&[u8]> {
+        self.as_read.then_some(&self.bytes)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -265,7 +276,7 @@ impl Fields {
                     entry.value = span;
                 }
                 let mut index = 0;
-                let Fields { bytes, list } = self;
+                let Fields { bytes, list, .. } = self;
                 list.retain(|e| {
                     let keep = index <= at || !slice(bytes, e.name).eq_ignore_ascii_case(name);
                     index += 1;
@@ -322,12 +333,14 @@ impl Fields {
 
     /// Keeps those for which `keep(known, name, value)` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(Known, &[u8], &[u8]) -> bool) {
-        let Fields { bytes, list } = self;
+        self.as_read = false;
+        let Fields { bytes, list, .. } = self;
         list.retain(|e| keep(e.known, slice(bytes, e.name), slice(bytes, e.value)));
     }
 
     /// Takes every field of a known name away.
     pub fn remove(&mut self, known: Known) {
+        self.as_read = false;
         self.list.retain(|e| e.known != known);
     }
 

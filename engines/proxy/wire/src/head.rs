@@ -325,6 +325,18 @@ impl RequestHead {
         )
     }
 
+    /// The whole head as text that [`RequestHead::parse`] reads again; the version in it is HTTP/1.1 if it is not as it came.
+    pub fn to_text(&self) -> Vec<u8> {
+        if let Some(text) = self.fields.as_read() {
+            return text.to_vec();
+        }
+        let mut text = Vec::with_capacity(self.fields.bytes().len() + 4 * self.fields.len() + 32);
+        self.write_line(&mut text);
+        self.fields.write(&mut text);
+        text.extend_from_slice(b"\r\n");
+        text
+    }
+
     /// Appends the first line; the fields follow by [`Fields::write`].
     pub fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.method());
@@ -389,6 +401,18 @@ impl ResponseHead {
         if is_value(reason) {
             self.reason = self.fields.store(reason);
         }
+    }
+
+    /// As [`RequestHead::to_text`].
+    pub fn to_text(&self) -> Vec<u8> {
+        if let Some(text) = self.fields.as_read() {
+            return text.to_vec();
+        }
+        let mut text = Vec::with_capacity(self.fields.bytes().len() + 4 * self.fields.len() + 64);
+        self.write_line(&mut text);
+        self.fields.write(&mut text);
+        text.extend_from_slice(b"\r\n");
+        text
     }
 
     /// Appends the first line; the fields follow by [`Fields::write`].
