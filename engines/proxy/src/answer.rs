@@ -155,12 +155,7 @@ pub(crate) async fn redirect(down: &mut Down<'_>, status: u16, location: &str, k
 }
 
 /// Where a redirect leads.
-pub(crate) fn location(
-    action: &Action,
-    found: Option<&crate::plan::Match>,
-    head: &RequestHead,
-    tls: bool,
-) -> (u16, String) {
+pub(crate) fn location(action: &Action, prefix: usize, head: &RequestHead, tls: bool) -> (u16, String) {
     let Action::Redirect {
         status,
         scheme,
@@ -180,7 +175,7 @@ pub(crate) fn location(
     let host = host.as_deref().unwrap_or(&own);
     let port = port.map(|p| format!(":{p}")).unwrap_or_default();
     let target = match path {
-        Some(edit) => router::edit_path(edit, found, head),
+        Some(edit) => router::edit_path(edit, prefix, head),
         None => head.target().to_vec(),
     };
     (

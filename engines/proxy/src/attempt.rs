@@ -2,8 +2,8 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use qd_proxy_policy::{GrpcCode, class};
-use qd_proxy_wire::{Fields, Framing, Known, ResponseHead, Scan, Version, rules};
+use qd_proxy_policy::{GrpcCode, class, retry::Ended};
+use qd_proxy_wire::{Fields, Framing, Known, Scan, Version, rules};
 use tokio::time::Instant;
 
 use crate::{
@@ -15,17 +15,17 @@ use crate::{
     forward::{After, Asked, ConnCx, Desk, Sum, acquire},
     hold,
     plan::UpstreamProtocol,
-    retries::Going,
-    router::Way,
+    retries::{Chance, Going},
     shared::Stand,
     side::{Encoder, Pumped, Source, Watch},
+    way::{Lane, Way},
 };
 
 /// How an attempt ended without an error.
 pub(crate) enum End {
     Done(After),
-    /// The upstream's answer asks for another attempt.
-    Again,
+    /// The upstream's answer asks for another attempt, after this time.
+    Again(Duration),
 }
 
 /// One attempt.
@@ -38,7 +38,9 @@ pub(crate) struct Once<'a> {
     pub(crate) framing: Framing,
     pub(crate) asked: &'a Asked,
     pub(crate) times: Times,
-    pub(crate) may_repeat: bool,
+    pub(crate) lane: &'a Lane,
+    /// Attempts so far, this one included.
+    pub(crate) tries: u32,
 }
 
 impl Once<'_> {
@@ -152,19 +154,41 @@ impl Once<'_> {
         if answer.status >= 500 {
             self.endpoint.failed();
         }
-        if self.may_repeat && self.wants_repeat(answer, framing) && replay.is_possible() && self.has_budget() {
-            if is_grpc {
-                going.answered(answer.status, grpc_status(answer.fields.first(Known::GrpcStatus)));
+        if self.way.route.retry.policy.attempts > 0 {
+            // Only an answer without a body says its code of gRPC in the head.
+            let code = grpc_status(answer.fields.first(Known::GrpcStatus)).filter(|_| framing == Framing::None);
+            let ended = match code {
+                Some(code) => Ended::Grpc(GrpcCode(code)),
+                None => Ended::Status(answer.status),
+            };
+            let chance = Chance {
+                cx: self.cx,
+                way: self.way,
+                total: self.times.total,
+                tries: self.tries,
+                begun: sum.started,
+            };
+            match chance.another(ended, head.method(), replay) {
+                Ok(wait) => {
+                    if is_grpc {
+                        going.answered(answer.status, code);
+                    }
+                    sum.status = answer.status;
+                    sum.grpc = code;
+                    up.cancel();
+                    return Ok(End::Again(wait));
+                }
+                Err(why) => self.way.stats.not_again(why),
             }
-            sum.status = answer.status;
-            up.cancel();
-            return Ok(End::Again);
         }
         if answer.status == 101 && upgrade.is_none() {
             up.cancel();
             return Err(Fault::Protocol);
         }
         let switches = answer.status == 101;
+        if !self.lane.response_headers.is_empty() {
+            self.lane.response_headers.apply(&mut answer.fields);
+        }
         if !self.way.route.response_headers.is_empty() {
             self.way.route.response_headers.apply(&mut answer.fields);
         }
@@ -211,7 +235,10 @@ impl Once<'_> {
             down,
             up: &mut up,
             replay,
-            replay_most: 0,
+            replay_most: match self.way.copies.is_empty() {
+                true => 0,
+                false => self.way.route.retry.body,
+            },
             alarm,
             times,
             watches: Watches {
@@ -251,6 +278,7 @@ impl Once<'_> {
         if is_grpc && result.is_ok() {
             let code = listening.grpc.unwrap_or_else(|| GrpcCode::of_http(status).0);
             listening.going.answered(status, Some(code));
+            sum.grpc = Some(code);
         }
         if let Err(fault) = result {
             up.cancel();
@@ -263,7 +291,7 @@ impl Once<'_> {
             Up::H1(conn) => {
                 let side = &conn.side;
                 let whole = done && !failed && side.said_all() && side.decoder.is_over();
-                if stays && whole && side.conn.rbuf.is_empty() && !self.cluster.plan.preamble {
+                if stays && whole && side.conn.rbuf.is_empty() && self.cluster.plan.is_shared() {
                     let most = self.cluster.plan.idle;
                     self.endpoint.checkin(self.cx.worker, conn, most, Instant::now());
                 }
@@ -280,20 +308,6 @@ impl Once<'_> {
             _ => After::Close,
         };
         Ok(End::Done(after))
-    }
-
-    fn has_budget(&self) -> bool {
-        let now = self.cx.shared.clock.now().mono;
-        self.way.budget.lock().withdraw(now)
-    }
-
-    fn wants_repeat(&self, answer: &ResponseHead, framing: Framing) -> bool {
-        let retry = &self.way.route.retry;
-        if retry.statuses.contains(&answer.status) {
-            return true;
-        }
-        let grpc = answer.fields.first(Known::GrpcStatus);
-        framing == Framing::None && grpc_status(grpc).is_some_and(|s| retry.grpc.contains(&s))
     }
 }
 

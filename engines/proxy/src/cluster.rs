@@ -18,20 +18,28 @@ use h2::client::SendRequest;
 use parking_lot::Mutex;
 use qd_core::{Clock, Mono};
 use qd_proxy_policy::{
-    Balancer, Breaker, BreakerConfig, Candidate, Dice, Dispatch, EwmaConfig, Load, Permit, Queue, QueueConfig,
-    breaker::Verdict,
+    Balancer, Breaker, Candidate, Dice, Dispatch, Health, Load, Permit, Queue, QueueConfig, Room, breaker::Verdict,
+};
+use qd_proxy_telemetry::{
+    Connections, Direction, PeerSide, TlsState,
+    metrics::{ConnectionLabels, Open},
 };
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    plan::{self, Address},
+    plan::{self, Address, HealthCheck},
+    shared::Shared,
     side::H1,
+    stats::EndpointStats,
     tls::{Connector, TlsError},
 };
 
 /// A place in an endpoint's count of connections; dropping it makes room.
 #[derive(Debug)]
-pub(crate) struct Slot(pub(crate) Arc<Endpoint>);
+pub(crate) struct Slot(
+    pub(crate) Arc<Endpoint>,
+    #[allow(dead_code, reason = "counts while it lives")] Open,
+);
 
 impl Drop for Slot {
     fn drop(&mut self) {
@@ -49,6 +57,35 @@ pub(crate) struct UpConn {
     pub(crate) reused: bool,
     /// How long it took to come about; taken by whoever it was opened for.
     pub(crate) opened: Option<Opened>,
+    /// Bytes that were counted already, read and written.
+    counted: (u64, u64),
+}
+
+impl UpConn {
+    pub(crate) fn new(side: H1, slot: Slot, opened: Opened) -> UpConn {
+        UpConn {
+            side,
+            slot,
+            reused: false,
+            opened: Some(opened),
+            counted: (0, 0),
+        }
+    }
+
+    /// Counts the bytes since the last time.
+    fn count(&mut self) {
+        let (read, written) = (self.side.conn.received, self.side.conn.sent);
+        let endpoint = &self.slot.0;
+        endpoint.counted.read(read.saturating_sub(self.counted.0));
+        endpoint.counted.wrote(written.saturating_sub(self.counted.1));
+        self.counted = (read, written);
+    }
+}
+
+impl Drop for UpConn {
+    fn drop(&mut self) {
+        self.count();
+    }
 }
 
 /// How long a connection took to come about.
@@ -88,6 +125,8 @@ struct Shard {
 pub(crate) struct Tally {
     pub(crate) requests: AtomicU64,
     pub(crate) failures: AtomicU64,
+    /// Times that its breaker opened.
+    pub(crate) trips: AtomicU64,
     pub(crate) connects: AtomicU64,
     pub(crate) connect_failures: AtomicU64,
 }
@@ -104,6 +143,11 @@ pub(crate) struct Endpoint {
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) freed: Notify,
     pub(crate) tally: Tally,
+    pub(crate) stats: EndpointStats,
+    counted: Arc<Connections>,
+    /// What active checks say of it, with what they are made of.
+    pub(crate) health: Mutex<Option<(HealthCheck, Health)>>,
+    unhealthy: AtomicBool,
     removed: AtomicBool,
     draining: AtomicBool,
     shards: Box<[Mutex<Shard>]>,
@@ -114,16 +158,31 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(id: u64, address: Address, workers: usize, breaker: BreakerConfig, now: Mono) -> Endpoint {
+    fn new(plan: &plan::Cluster, cluster: &Arc<str>, address: Address, shared: &Shared) -> Endpoint {
+        let (workers, now) = (shared.workers, shared.clock.mono());
+        let name: Arc<str> = Arc::from(address.to_string());
+        let tls = plan.tls.is_some();
         Endpoint {
-            id,
-            name: Arc::from(address.to_string()),
+            id: shared.ids.fetch_add(1, Ordering::Relaxed),
+            stats: EndpointStats::new(&shared.metrics, cluster, &name, tls, now),
+            counted: shared.metrics.connections(&ConnectionLabels {
+                direction: Direction::Outbound,
+                peer: PeerSide::Dst,
+                tls: match tls {
+                    true => TlsState::True,
+                    false => TlsState::Disabled,
+                },
+                name: Arc::clone(&name),
+            }),
+            name,
             address,
             conns: AtomicUsize::new(0),
-            load: Arc::new(Load::new(EwmaConfig::default(), now)),
-            breaker: Mutex::new(Breaker::new(breaker)),
+            load: Arc::new(Load::new(plan.ewma, now)),
+            breaker: Mutex::new(Breaker::new(plan.breaker)),
             freed: Notify::new(),
             tally: Tally::default(),
+            health: Mutex::default(),
+            unhealthy: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             shards: (0..workers).map(|_| Mutex::default()).collect(),
@@ -199,7 +258,7 @@ impl Endpoint {
         let taken = self
             .conns
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < cap).then_some(n + 1));
-        taken.ok().map(|_| Slot(Arc::clone(self)))
+        taken.ok().map(|_| Slot(Arc::clone(self), self.counted.open()))
     }
 
     /// Closes kept connections that are old or dead.
@@ -213,6 +272,7 @@ impl Endpoint {
             let mut shard = shard.lock();
             let kept = std::mem::take(&mut shard.idle);
             for (mut conn, since) in kept {
+                conn.count();
                 match now.duration_since(since) < oldest && !conn.side.conn.is_stale() {
                     true => shard.idle.push((conn, since)),
                     false => gone.push(conn),
@@ -257,6 +317,15 @@ impl Endpoint {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Whether active checks, if there are any, find it well.
+    pub(crate) fn is_healthy(&self) -> bool {
+        !self.unhealthy.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_healthy(&self, healthy: bool) {
+        self.unhealthy.store(!healthy, Ordering::Relaxed);
+    }
+
     /// How many connections are kept unused.
     pub(crate) fn idle(&self) -> usize {
         self.shards.iter().map(|s| s.lock().idle.len()).sum()
@@ -275,7 +344,7 @@ impl Candidate for Member {
         &self.endpoint.name
     }
     fn is_ready(&self, now: Mono) -> bool {
-        self.endpoint.is_open() && self.endpoint.breaker.lock().is_ready(now)
+        self.endpoint.is_open() && self.endpoint.is_healthy() && self.endpoint.breaker.lock().is_ready(now)
     }
     fn cost(&self, now: Mono) -> f64 {
         self.endpoint.load.cost(now)
@@ -334,9 +403,21 @@ impl Sent {
 
     /// How the endpoint did.
     pub(crate) fn verdict(&mut self, verdict: Verdict, now: Mono, dice: &mut Dice) {
-        if let Some(permit) = self.permit.take() {
-            self.endpoint.breaker.lock().record(permit, verdict, now, dice);
+        if let Some(permit) = self.permit.take()
+            && self
+                .endpoint
+                .breaker
+                .lock()
+                .record(permit, verdict, now, dice)
+                .is_some()
+        {
+            self.endpoint.tally.trips.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether nothing was said of the endpoint yet.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.permit.is_some()
     }
 
     /// Gives the permit back, if there was no verdict.
@@ -355,23 +436,21 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<Member>,
     pub(crate) tls: Option<Arc<Connector>>,
     pub(crate) queue: Mutex<Queue>,
+    /// Requests that wait for a connection.
+    pub(crate) waiting: Arc<Room>,
     balancer: Balancer,
 }
 
 impl Cluster {
     /// Makes one of a plan; endpoints that `old` has are taken over with what they keep.
-    pub(crate) fn new(
-        plan: &plan::Cluster,
-        old: Option<&Cluster>,
-        workers: usize,
-        ids: &AtomicU64,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Cluster, TlsError> {
+    pub(crate) fn new(plan: &plan::Cluster, old: Option<&Cluster>, shared: &Shared) -> Result<Cluster, TlsError> {
+        let name: Arc<str> = Arc::from(plan.name.as_str());
         let same_wire = old.is_some_and(|o| {
             o.plan.tls == plan.tls
                 && o.plan.protocol == plan.protocol
                 && o.plan.preamble == plan.preamble
                 && o.plan.breaker == plan.breaker
+                && o.plan.ewma == plan.ewma
         });
         let known: HashMap<&Address, &Arc<Endpoint>> = match old {
             Some(old) if same_wire => old.members.iter().map(|m| (&m.endpoint.address, &m.endpoint)).collect(),
@@ -380,11 +459,7 @@ impl Cluster {
         let members = plan.endpoints.iter().map(|(address, weight)| {
             let endpoint = match known.get(address) {
                 Some(endpoint) => Arc::clone(endpoint),
-                None => {
-                    let id = ids.fetch_add(1, Ordering::Relaxed);
-                    let now = clock.now().mono;
-                    Arc::new(Endpoint::new(id, address.clone(), workers, plan.breaker, now))
-                }
+                None => Arc::new(Endpoint::new(plan, &name, address.clone(), shared)),
             };
             Member {
                 endpoint,
@@ -398,13 +473,14 @@ impl Cluster {
         };
         Ok(Cluster {
             plan: plan.clone(),
-            name: Arc::from(plan.name.as_str()),
             members: members.collect(),
+            name,
             tls,
             queue: Mutex::new(Queue::new(QueueConfig {
+                capacity: plan.queue,
                 failfast: plan.failfast,
-                ..QueueConfig::default()
             })),
+            waiting: Room::new(plan.queue),
             balancer: Balancer::new(plan.strategy),
         })
     }
@@ -414,10 +490,10 @@ impl Cluster {
         &self,
         tried: &[u64],
         key: Option<u32>,
+        now: Mono,
         clock: &Arc<dyn Clock>,
         dice: &mut Dice,
     ) -> Option<Sent> {
-        let now = clock.now().mono;
         for _ in 0..3 {
             let fresh = match tried {
                 [] => self.balancer.pick(&self.members, key, now, dice),
@@ -430,24 +506,24 @@ impl Cluster {
             let member = self.members.get(fresh?)?;
             // Another worker may have taken the probe meanwhile.
             if let Some(permit) = member.endpoint.breaker.lock().admit(now) {
-                return Some(self.send(member, Some(permit), clock));
+                return Some(self.send(member, Some(permit), now, clock));
             }
         }
         None
     }
 
-    fn send(&self, member: &Member, permit: Option<Permit>, clock: &Arc<dyn Clock>) -> Sent {
+    fn send(&self, member: &Member, permit: Option<Permit>, now: Mono, clock: &Arc<dyn Clock>) -> Sent {
         let endpoint = Arc::clone(&member.endpoint);
         endpoint.tally.requests.fetch_add(1, Ordering::Relaxed);
         Sent {
-            dispatch: Some(endpoint.load.dispatch(clock)),
+            dispatch: Some(endpoint.load.dispatch_at(clock, now)),
             permit,
             endpoint,
         }
     }
 
     /// An endpoint for a request that began under a plan whose endpoints are all gone from the newer one.
-    pub(crate) fn pick_gone(&self, clock: &Arc<dyn Clock>, dice: &mut Dice) -> Option<Sent> {
+    pub(crate) fn pick_gone(&self, now: Mono, clock: &Arc<dyn Clock>, dice: &mut Dice) -> Option<Sent> {
         let gone = !self.members.is_empty() && self.members.iter().all(|m| !m.endpoint.is_open());
         let left: Vec<&Member> = self
             .members
@@ -455,7 +531,7 @@ impl Cluster {
             .filter(|m| !m.endpoint.is_draining() && m.weight > 0)
             .collect();
         match gone && !left.is_empty() {
-            true => left.get(dice.below(left.len())).map(|m| self.send(m, None, clock)),
+            true => left.get(dice.below(left.len())).map(|m| self.send(m, None, now, clock)),
             false => None,
         }
     }

@@ -25,14 +25,12 @@ use crate::{
     cluster::{Cluster, Endpoint, Link, Opened, Slot, UpConn},
     fault::Fault,
     io::{Conn, Io, Rewound},
-    plan::Address,
+    plan::{Address, SendPreamble},
     side::H1,
 };
 
 /// When the next address is tried.
 const STAGGER: Duration = Duration::from_millis(250);
-/// How long addresses of a name are believed.
-const BELIEVED: Duration = Duration::from_secs(5);
 
 /// Heads of upstreams may be larger than those of clients.
 const UPSTREAM_LIMITS: Limits = Limits {
@@ -58,12 +56,12 @@ pub(crate) enum Connected {
 }
 
 /// The addresses of an endpoint, those of the two families in turn.
-async fn addresses(endpoint: &Endpoint, host: &str, port: u16) -> Result<Arc<[SocketAddr]>, Fault> {
+async fn addresses(endpoint: &Endpoint, host: &str, port: u16, believed: Duration) -> Result<Arc<[SocketAddr]>, Fault> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(Arc::from([SocketAddr::new(ip, port)]));
     }
     if let Some((when, known)) = &*endpoint.resolved.lock()
-        && when.elapsed() < BELIEVED
+        && when.elapsed() < believed
     {
         return Ok(Arc::clone(known));
     }
@@ -119,11 +117,11 @@ async fn race(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     }
 }
 
-async fn dial(endpoint: &Endpoint) -> Result<Io, Fault> {
+async fn dial(cluster: &Cluster, endpoint: &Endpoint) -> Result<Io, Fault> {
     let failed = |e: io::Error| Fault::Connect(Arc::clone(&endpoint.name), e.kind());
     match &endpoint.address {
         Address::Tcp(host, port) => {
-            let addresses = addresses(endpoint, host, *port).await?;
+            let addresses = addresses(endpoint, host, *port, cluster.plan.resolve).await?;
             let stream = race(&addresses).await.map_err(failed)?;
             let _ = stream.set_nodelay(true);
             Ok(Io::Tcp(stream))
@@ -178,11 +176,14 @@ pub(crate) async fn connect(
     endpoint.tally.connects.fetch_add(1, Ordering::Relaxed);
     let work = async {
         let began = Instant::now();
-        let mut io = dial(&endpoint).await?;
+        let mut io = dial(cluster, &endpoint).await?;
         let dialled = Instant::now();
-        if cluster.plan.preamble {
+        if !cluster.plan.is_shared() {
             let mut header = Vec::new();
-            preamble::write(&mut header, ends);
+            match cluster.plan.preamble {
+                SendPreamble::V1 => preamble::write_text(&mut header, ends),
+                SendPreamble::None | SendPreamble::V2 => preamble::write(&mut header, ends),
+            }
             let failed = |e: io::Error| Fault::Io(e.kind());
             tokio::io::AsyncWriteExt::write_all(&mut io, &header)
                 .await
@@ -219,12 +220,7 @@ pub(crate) async fn connect(
         Err(_) => Err(Fault::ConnectTimeout(Arc::clone(&endpoint.name))),
     };
     match result {
-        Ok((Some(side), _, _, opened)) => Ok(Connected::H1(Box::new(UpConn {
-            side,
-            slot,
-            reused: false,
-            opened: Some(opened),
-        }))),
+        Ok((Some(side), _, _, opened)) => Ok(Connected::H1(Box::new(UpConn::new(side, slot, opened)))),
         Ok((None, Some((send, connection)), tls, opened)) => {
             let link = Arc::new(Link {
                 send,
@@ -235,7 +231,7 @@ pub(crate) async fn connect(
                 opened: Some(opened).into(),
                 close: tokio::sync::Notify::new(),
             });
-            tokio::spawn(drive(connection, Arc::clone(&link), slot));
+            tokio::spawn(drive(connection, Arc::clone(&link), slot, cluster.plan.ping));
             endpoint.add_link(worker, Arc::clone(&link));
             Ok(Connected::H2(link))
         }
@@ -247,23 +243,22 @@ pub(crate) async fn connect(
     }
 }
 
-/// How often a connection of HTTP/2 is asked whether it lives while streams wait, and how long it may take to say so.
-const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long a connection of HTTP/2 may take to say that it lives.
 const PING_WITHIN: Duration = Duration::from_secs(10);
 
 /// Works for all streams of a connection of HTTP/2.
-async fn drive(mut connection: h2::client::Connection<Io, Bytes>, link: Arc<Link>, slot: Slot) {
+async fn drive(mut connection: h2::client::Connection<Io, Bytes>, link: Arc<Link>, slot: Slot, ping: Duration) {
     let pings = connection.ping_pong();
     let alive = async {
-        let Some(mut pings) = pings else {
+        let Some(mut pings) = pings.filter(|_| !ping.is_zero()) else {
             return std::future::pending().await;
         };
         loop {
-            tokio::time::sleep(PING_EVERY).await;
+            tokio::time::sleep(ping).await;
             if link.active.load(Ordering::Relaxed) == 0 {
                 continue;
             }
-            match timeout(PING_WITHIN, pings.ping(h2::Ping::opaque())).await {
+            match timeout(PING_WITHIN.min(ping), pings.ping(h2::Ping::opaque())).await {
                 Ok(Ok(_)) => {}
                 _ => return,
             }

@@ -15,6 +15,7 @@ use std::{
 
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
+use qd_proxy_telemetry::{Connections, metrics::Open};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -48,6 +49,9 @@ pub(crate) struct ConnEntry {
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
     pub(crate) requests: AtomicU64,
+    counted: Arc<Connections>,
+    /// Bytes that were counted for the listener already, received and sent.
+    told: (AtomicU64, AtomicU64),
     peer: Mutex<Option<SocketAddr>>,
     spoken: AtomicU8,
     tls: AtomicU8,
@@ -57,7 +61,7 @@ pub(crate) struct ConnEntry {
 }
 
 impl ConnEntry {
-    fn new(id: u64, listener: &Arc<str>, peer: Option<SocketAddr>) -> ConnEntry {
+    fn new(id: u64, listener: &Arc<str>, counted: &Arc<Connections>, peer: Option<SocketAddr>) -> ConnEntry {
         ConnEntry {
             id,
             listener: Arc::clone(listener),
@@ -65,6 +69,8 @@ impl ConnEntry {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            counted: Arc::clone(counted),
+            told: (AtomicU64::new(0), AtomicU64::new(0)),
             peer: Mutex::new(peer),
             spoken: AtomicU8::new(0),
             tls: AtomicU8::new(0),
@@ -72,6 +78,16 @@ impl ConnEntry {
             waker: AtomicWaker::new(),
             killer: AtomicWaker::new(),
         }
+    }
+
+    /// Counts the bytes since the last time for the listener.
+    fn count(&self) {
+        let news = |now: &AtomicU64, told: &AtomicU64| {
+            let now = now.load(Ordering::Relaxed);
+            now.saturating_sub(told.fetch_max(now, Ordering::Relaxed))
+        };
+        self.counted.read(news(&self.received, &self.told.0));
+        self.counted.wrote(news(&self.sent, &self.told.1));
     }
 
     /// Who is at the other end; a PROXY header may say another one later.
@@ -170,10 +186,13 @@ pub(crate) struct Listed {
     conns: Arc<Conns>,
     pub(crate) entry: Arc<ConnEntry>,
     address: Option<IpAddr>,
+    #[allow(dead_code, reason = "counts while it lives")]
+    open: Open,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
+        self.entry.count();
         self.conns.list.lock().remove(&self.entry.id);
         if let Some(ip) = self.address {
             let mut all = self.conns.per_address.lock();
@@ -191,7 +210,13 @@ impl Drop for Listed {
 
 impl Conns {
     /// Adds a connection; `None` if its address has `most` of them already (0 is any number).
-    pub(crate) fn add(self: &Arc<Conns>, listener: &Arc<str>, peer: Option<SocketAddr>, most: usize) -> Option<Listed> {
+    pub(crate) fn add(
+        self: &Arc<Conns>,
+        listener: &Arc<str>,
+        counted: &Arc<Connections>,
+        peer: Option<SocketAddr>,
+        most: usize,
+    ) -> Option<Listed> {
         let address = peer.map(|p| p.ip().to_canonical()).filter(|_| most > 0);
         if let Some(ip) = address {
             let mut all = self.per_address.lock();
@@ -202,7 +227,7 @@ impl Conns {
             *n += 1;
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Arc::new(ConnEntry::new(id, listener, peer));
+        let entry = Arc::new(ConnEntry::new(id, listener, counted, peer));
         self.list.lock().insert(entry.id, Arc::clone(&entry));
         self.count.fetch_add(1, Ordering::AcqRel);
         self.total.fetch_add(1, Ordering::Relaxed);
@@ -210,12 +235,18 @@ impl Conns {
             conns: Arc::clone(self),
             entry,
             address,
+            open: counted.open(),
         })
     }
 
     /// An entry of a connection that the proxy makes for itself; it is not listed.
-    pub(crate) fn apart(listener: &Arc<str>, peer: Option<SocketAddr>) -> Arc<ConnEntry> {
-        Arc::new(ConnEntry::new(0, listener, peer))
+    pub(crate) fn apart(listener: &Arc<str>, counted: &Arc<Connections>, peer: Option<SocketAddr>) -> Arc<ConnEntry> {
+        Arc::new(ConnEntry::new(0, listener, counted, peer))
+    }
+
+    /// Counts for the listeners what has passed since the last time.
+    pub(crate) fn count_bytes(&self) {
+        self.of(None).iter().for_each(|e| e.count());
     }
 
     /// How many there are.

@@ -346,7 +346,7 @@ impl Up {
     }
 
     /// Waits for a head; gives how the body comes with the last one.
-    fn poll_head(
+    pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         scan: &mut Scan,

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     NoRoute,
     #[error("access is refused: {0}")]
     Refused(&'static str),
+    #[error("the access policy refuses the client")]
+    Denied,
     #[error("cluster `{0}` has no endpoint")]
     NoEndpoint(Arc<str>),
     #[error("no endpoint had room in time")]
@@ -69,6 +71,8 @@ pub(crate) enum Fault {
     Overloaded,
     #[error("no endpoint of `{0}` has been ready for some time")]
     FailFast(Arc<str>),
+    #[error("too many requests wait for an endpoint of `{0}`")]
+    QueueFull(Arc<str>),
     #[error("too many requests for {0}")]
     RateLimited(&'static str, std::time::Duration),
     #[error("a fault was injected on purpose")]
@@ -108,6 +112,8 @@ impl Fault {
             Fault::SlowClient => "slow-client",
             Fault::NoRoute => "no-route",
             Fault::Refused(_) => "refused",
+            Fault::Denied => "denied",
+            Fault::QueueFull(_) => "queue-full",
             Fault::NoEndpoint(_) => "no-endpoint",
             Fault::Shed => "shed",
             Fault::Dns(..) => "dns",
@@ -141,8 +147,8 @@ impl Fault {
             Fault::BodyTooLarge => 413,
             Fault::SlowClient => 408,
             Fault::NoRoute => 404,
-            Fault::Refused(_) => 403,
-            Fault::Shed | Fault::Overloaded | Fault::FailFast(_) => 503,
+            Fault::Refused(_) | Fault::Denied => 403,
+            Fault::Shed | Fault::Overloaded | Fault::FailFast(_) | Fault::QueueFull(_) => 503,
             Fault::RateLimited(..) => 429,
             Fault::Injected(status) => *status,
             Fault::Timeout | Fault::AttemptTimeout | Fault::Idle | Fault::ConnectTimeout(_) => 504,
@@ -160,7 +166,7 @@ impl Fault {
             Fault::Injected(status) => qd_proxy_policy::GrpcCode::of_http(*status).0,
             Fault::Timeout | Fault::AttemptTimeout | Fault::Idle | Fault::ConnectTimeout(_) | Fault::SlowClient => 4,
             Fault::NoRoute => 12,
-            Fault::Refused(_) => 7,
+            Fault::Refused(_) | Fault::Denied => 7,
             _ => 14,
         }
     }

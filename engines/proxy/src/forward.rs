@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use qd_proxy_telemetry::Requests;
 use qd_proxy_wire::{
     Authority, Framing, Known, RequestHead, ResponseHead, Version, fields,
     rules::{self, Hop, Trust},
@@ -13,6 +14,7 @@ use qd_proxy_wire::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    account,
     alarm::Alarm,
     answer,
     cluster::{Cluster, Endpoint, Link, UpConn},
@@ -22,15 +24,15 @@ use crate::{
     fault::Fault,
     flow::{Ended, Start},
     hold, inject,
-    meter::Measured,
-    plan::{Action, Forward, Route},
+    plan::{Action, Forward},
     replay::Again,
     retries::attempts,
-    router::{self, Way},
+    router,
     shared::{Shared, Slot, Stand},
     side::Replay,
     tap::Capture,
     tunnel,
+    way::{Client, Way},
 };
 
 /// What a connection's requests need to know of it.
@@ -43,6 +45,8 @@ pub(crate) struct ConnCx {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) tls: bool,
+    /// The names of the client's certificate.
+    pub(crate) names: Arc<[String]>,
     pub(crate) times: ConnTimes,
     /// What is sent again, if this is no client's connection.
     pub(crate) again: Option<Arc<Again>>,
@@ -103,9 +107,16 @@ pub(crate) struct Sum {
     pub(crate) reused: bool,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
-    pub(crate) route: Option<Arc<str>>,
+    /// The route.
+    pub(crate) way: Option<Arc<Way>>,
     pub(crate) cluster: Option<Arc<str>>,
-    pub(crate) endpoint: Option<Arc<str>>,
+    /// The endpoint of the last attempt, and when that began.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    pub(crate) sent_at: Option<Instant>,
+    /// The status of gRPC.
+    pub(crate) grpc: Option<u16>,
+    /// The counters of the host that is asked for.
+    pub(crate) counted: Option<Arc<Requests>>,
     pub(crate) capture: Option<Box<Capture>>,
 }
 
@@ -157,18 +168,7 @@ pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, fra
         }
     };
     let end = Instant::now();
-    cx.shared.meter.request(
-        cx.worker,
-        &Measured {
-            status: sum.status,
-            faulty: fault.is_some(),
-            attempts: sum.attempts,
-            reused: sum.reused,
-            request_bytes: sum.request_bytes,
-            response_bytes: sum.response_bytes,
-            took: end - begun,
-        },
-    );
+    account::over(cx, &sum, fault.as_ref(), begun, end);
     if let Some(mut capture) = sum.capture.take() {
         capture.finish(end - begun, sum.ended(fault));
     }
@@ -289,47 +289,52 @@ async fn route(
         let cluster = cx.shared.host(&authority.host, authority.port.unwrap_or(80));
         let cluster = cluster.ok_or_else(|| Fault::NoEndpoint(Arc::from(authority.to_string())))?;
         rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
-        let way = Way::to(&Route::to(""), vec![(cluster, 1)], &cx.shared.clock);
+        let way = Way::direct(cluster, &cx.slot.unrouted, &cx.shared.clock);
         if let Some((then, held)) = hold(cx, "", desk, down, framing, sum).await? {
             framing = then;
             begun += held;
         }
         return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
     }
-    let client = cx.peer.map(|p| p.ip());
     if let Some(cluster) = cx.again.as_ref().and_then(|a| a.to.clone()) {
+        let client = cx.peer.map(|p| p.ip());
         rules::forwarded(head, client, trust(stand, client));
         rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
-        let way = Way::to(&Route::to(""), vec![(cluster, 1)], &cx.shared.clock);
+        let way = Way::direct(cluster, &cx.slot.unrouted, &cx.shared.clock);
         return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
     }
-    let (way, found) = router::find(&stand.ways, head).ok_or(Fault::NoRoute)?;
-    sum.route = Some(Arc::clone(&way.route.name));
-    let way = Arc::clone(way);
-    if let Some(limiter) = &way.limiter {
-        let taken = limiter.lock().take(&client, cx.shared.clock.now().mono);
-        taken.map_err(|refused| Fault::limited(&refused))?;
-    }
+    let client = Client {
+        address: cx.peer.map(|p| p.ip()),
+        names: &cx.names,
+    };
+    let (way, prefix) = find(cx, stand, head, &client)?;
+    sum.way = Some(Arc::clone(&way));
+    let host = head.host().unwrap_or_default();
+    let counted = way.stats.counted(&cx.shared.metrics, host, cx.tls);
+    counted.begin();
+    sum.counted = Some(counted);
+    way.limit(&client, &cx.shared.clock)?;
     if cx.shared.any_fault.load(Ordering::Acquire) {
-        inject::perhaps(&cx.shared, cx.worker, &way.route.name, head, client).await?;
+        inject::perhaps(&cx.shared, cx.worker, &way.route.name, head, client.address).await?;
     }
     let held = hold(cx, &way.route.name, desk, down, framing, sum).await?;
     let head = &mut desk.head;
-    let (way, found) = match held {
-        None => (way, found),
+    let (way, prefix) = match held {
+        None => (way, prefix),
         Some((then, held)) => {
             framing = then;
             begun += held;
             // It may have become another request.
-            let (way, found) = router::find(&stand.ways, head).ok_or(Fault::NoRoute)?;
-            sum.route = Some(Arc::clone(&way.route.name));
-            (Arc::clone(way), found)
+            let (way, prefix) = find(cx, stand, head, &client)?;
+            sum.way = Some(Arc::clone(&way));
+            (way, prefix)
         }
     };
+    let client = client.address;
     match &way.route.action {
         Action::Forward(_) => {}
         Action::Redirect { .. } => {
-            let (status, location) = answer::location(&way.route.action, found, head, cx.tls);
+            let (status, location) = answer::location(&way.route.action, prefix, head, cx.tls);
             sum.status = status;
             let kind = answer::Kind::of(head, asked.keep);
             return Ok(answer::redirect(down, status, &location, kind).await);
@@ -341,7 +346,7 @@ async fn route(
         }
     }
     if let Some(edit) = &way.route.path {
-        let target = router::edit_path(edit, found, head);
+        let target = router::edit_path(edit, prefix, head);
         head.set_target(&target);
     }
     rules::forwarded(head, client, trust(stand, client));
@@ -353,6 +358,23 @@ async fn route(
         way.route.request_headers.apply(&mut head.fields);
     }
     attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await
+}
+
+/// The route of a request, if the client may take it, and how much of the path it matched.
+fn find(cx: &ConnCx, stand: &Stand, head: &RequestHead, client: &Client<'_>) -> Result<(Arc<Way>, usize), Fault> {
+    // What an operator sends again is not asked who it is.
+    let free = cx.again.is_some();
+    let found = router::find(&stand.router, head);
+    let found = found.and_then(|f| Some((stand.ways.get(f.route)?, f.prefix)));
+    let family = found.map_or("", |(way, _)| &way.route.family);
+    if !free && !client.may(stand.plan.access.as_ref(), family) {
+        return Err(Fault::Denied);
+    }
+    let (way, prefix) = found.ok_or(Fault::NoRoute)?;
+    match free || client.may(way.route.access.as_ref(), family) {
+        true => Ok((Arc::clone(way), prefix)),
+        false => Err(Fault::Denied),
+    }
 }
 
 fn trust(stand: &Stand, client: Option<IpAddr>) -> Trust {
@@ -373,7 +395,7 @@ pub(crate) async fn acquire(
     let plan = &cluster.plan;
     if want != Want::Http2
         && want != Want::Opaque
-        && !plan.preamble
+        && plan.is_shared()
         && let Some(conn) = endpoint.checkout(cx.worker, plan.idle_timeout)
     {
         return Ok(Ok(conn));
@@ -392,10 +414,15 @@ pub(crate) async fn acquire(
             return Ok(Err(link));
         }
         let failfast = Instant::now() + plan.failfast;
+        let mut seat = None;
         let slot = loop {
             let freed = endpoint.freed.notified();
             if let Some(slot) = endpoint.slot(plan.connections) {
                 break slot;
+            }
+            if seat.is_none() {
+                let full = || Fault::QueueFull(Arc::clone(&cluster.name));
+                seat = Some(cluster.waiting.sit().ok_or_else(full)?);
             }
             timeout_at(failfast, freed).await.map_err(|_| Fault::Shed)?;
             if !shares && let Some(conn) = endpoint.checkout(cx.worker, plan.idle_timeout) {
@@ -436,9 +463,9 @@ impl Sum {
     /// What is told of the end.
     pub(crate) fn ended(self, fault: Option<Fault>) -> Ended {
         Ended {
-            route: self.route,
+            route: self.way.as_ref().map(|way| Arc::clone(&way.route.name)),
             cluster: self.cluster,
-            endpoint: self.endpoint,
+            endpoint: self.endpoint.as_ref().map(|e| Arc::clone(&e.name)),
             status: self.status,
             attempts: self.attempts,
             fault: fault.map(|f| (f.word(), f.to_string())),

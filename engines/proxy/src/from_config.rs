@@ -1,24 +1,32 @@
 //! A configuration file's words as a plan.
 //!
-//! Routes are laid out in the order of the Gateway API, one for each host and match, so that the first that fits is the
-//! right one. What the data plane does not do is refused by name and never left out in silence.
+//! Every key of a file either changes the plan or is refused here with its place; nothing is left out in silence (a test
+//! walks all keys).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use qd_proxy_config::{self as config, Config, Filter, PathMatch, Route as ConfigRoute};
+use qd_proxy_config::{self as config, Config, ConfigError, Filter, Match, Route as ConfigRoute, Span};
+use qd_proxy_policy::AccessPolicy;
+use qd_tree::Spanned;
 
 use crate::{
     plan::{
-        Action, Address, Bind, Bounds, Cluster, Forward, HeaderEdit, Listener, Match, Matcher, Methods, Network,
-        PathEdit, Plan, Protocol, Retry, Route, UpstreamProtocol,
+        AccessLog, Action, Address, Backend, Bind, Bounds, Cluster, Forward, HeaderEdit, HealthCheck, Hostname,
+        Listener, Mirror, Network, Plan, Protocol, Retry, Route, Split, Tracing, UpstreamProtocol,
     },
     tls::{Check, ClientTls, ServerTls},
 };
 
-/// What a configuration asks for and is not served.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this is not served: {}", .0.join("; "))]
-pub struct Unserved(pub Vec<String>);
+/// What a configuration asks for and is not served, each with its place; [`config::Files::render`] shows it there.
+#[derive(Debug, Clone, thiserror::Error)]
+pub struct Unserved(pub Vec<ConfigError>);
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<&str> = self.0.iter().map(|e| e.message.as_str()).collect();
+        f.write_str(&all.join("; "))
+    }
+}
 
 /// Makes a plan of a configuration that was checked.
 ///
@@ -29,15 +37,21 @@ pub fn plan(config: &Config) -> Result<Plan, Unserved> {
         config,
         refused: Vec::new(),
     };
-    if config.admin.is_some() {
-        made.refuse("admin", "the admin endpoint");
-    }
-    if config.tracing.is_some() {
-        made.refuse("tracing", "tracing");
-    }
     let plan = Plan {
         listeners: config.listeners.iter().map(|l| made.listener(l)).collect(),
         clusters: config.clusters.iter().map(|c| made.cluster(c)).collect(),
+        max_in_flight: config.max_in_flight,
+        deadline: config.shutdown.deadline,
+        admin: config.admin.as_ref().map(|a| bind(&a.address.value)),
+        tracing: config.tracing.as_ref().map(|t| Tracing {
+            endpoint: t.value.endpoint.clone(),
+            sample: t.value.sample,
+            service: t.value.service.clone(),
+        }),
+        access_log: config.access_log.as_ref().map(|l| AccessLog {
+            path: l.path.clone(),
+            format: l.format,
+        }),
     };
     match made.refused.is_empty() {
         true => Ok(plan),
@@ -47,11 +61,15 @@ pub fn plan(config: &Config) -> Result<Plan, Unserved> {
 
 struct Maker<'c> {
     config: &'c Config,
-    refused: Vec<String>,
+    refused: Vec<ConfigError>,
 }
 
-/// How exactly a route fits: the higher, the earlier.
-type Rank = (usize, usize, u8, usize, bool, usize, usize);
+fn bind(bind: &config::Bind) -> Bind {
+    match bind {
+        config::Bind::Tcp(a) => Bind::Tcp(*a),
+        config::Bind::Unix(p) => Bind::Unix(p.clone()),
+    }
+}
 
 fn networks(nets: &[ipnet::IpNet]) -> Vec<Network> {
     let one = |n: &ipnet::IpNet| Network {
@@ -59,20 +77,6 @@ fn networks(nets: &[ipnet::IpNet]) -> Vec<Network> {
         bits: n.prefix_len(),
     };
     nets.iter().map(one).collect()
-}
-
-fn matcher(m: &config::Matcher) -> Matcher {
-    match m {
-        config::Matcher::Exact(text) => Matcher::Exact(text.clone().into_bytes()),
-        config::Matcher::Regex { regex, .. } => Matcher::Regex(Arc::new((**regex).clone())),
-    }
-}
-
-fn path_edit(edit: &config::PathEdit) -> PathEdit {
-    match edit {
-        config::PathEdit::Full(p) => PathEdit::Full(p.clone().into_bytes()),
-        config::PathEdit::Prefix(p) => PathEdit::Prefix(p.clone().into_bytes()),
-    }
 }
 
 fn add_edit(to: &mut HeaderEdit, edit: &config::HeaderEdit) {
@@ -85,49 +89,57 @@ fn add_edit(to: &mut HeaderEdit, edit: &config::HeaderEdit) {
         .extend(edit.remove.iter().map(|n| n.as_str().as_bytes().to_vec()));
 }
 
-fn retry(retry: Option<&config::Retry>) -> Retry {
-    let Some(r) = retry else {
-        return Retry::default();
-    };
-    Retry {
-        attempts: r.policy.attempts,
-        statuses: r.policy.statuses.iter().cloned().flatten().collect(),
-        grpc: r.policy.grpc.iter().map(|c| c.0).collect(),
-        backoff: r.policy.backoff,
-        body: qd_proxy_policy::retry::MAX_REPLAY,
-        methods: match r.policy.methods {
-            qd_proxy_policy::retry::Methods::Idempotent => Methods::Idempotent,
-            qd_proxy_policy::retry::Methods::All => Methods::All,
-        },
-        budget: r.budget,
+fn split(route: &config::StreamRoute) -> Split {
+    let all = route.rules.iter().flat_map(|rule| &rule.backend_refs);
+    let rule = route.rules.iter().find_map(|rule| rule.name.as_deref());
+    Split {
+        name: rule_name(&route.name.value, rule, 0, 1),
+        clusters: all.map(|b| (b.name.value.clone(), b.weight)).collect(),
+    }
+}
+
+/// What a rule is called in metrics: by its own name, or by its number where there are others.
+fn rule_name(route: &str, rule: Option<&str>, number: usize, of: usize) -> Arc<str> {
+    match (rule, of) {
+        (Some(rule), _) => Arc::from(format!("{route}/{rule}")),
+        (None, 0 | 1) => Arc::from(route),
+        (None, _) => Arc::from(format!("{route}/{}", number + 1)),
     }
 }
 
 /// What rules of HTTP and gRPC have in common.
 struct Rule<'c> {
-    name: String,
-    matches: Vec<(Match, u8, usize)>,
-    filters: Vec<&'c Filter>,
+    name: Arc<str>,
+    family: &'c str,
+    hosts: &'c [Spanned<config::Hostname>],
+    matches: Vec<Match>,
+    filters: &'c [Spanned<Filter>],
     backends: &'c [config::BackendRef],
     timeouts: &'c config::RuleTimeouts,
     retry: Option<&'c config::Retry>,
     rates: &'c config::RateLimits,
-    has_access: bool,
+    access: Option<&'c Spanned<String>>,
 }
 
 impl<'c> Maker<'c> {
-    fn refuse(&mut self, place: &str, what: &str) {
-        self.refused.push(format!("{place}: {what}"));
+    fn refuse(&mut self, what: impl Into<String>, span: Option<Span>) {
+        self.refused.push(ConfigError::new(what).at(span));
+    }
+
+    fn access(&mut self, name: Option<&Spanned<String>>) -> Option<Arc<AccessPolicy>> {
+        let name = name?;
+        match self.config.access(&name.value) {
+            Some(access) => Some(Arc::new(access.policy())),
+            None => {
+                self.refuse(format!("there is no access policy `{}`", name.value), name.span);
+                None
+            }
+        }
     }
 
     fn listener(&mut self, l: &'c config::Listener) -> Listener {
         let name = &l.name.value;
-        let place = format!("listener `{name}`");
-        let bind = match &l.address.value {
-            config::Bind::Tcp(a) => Bind::Tcp(*a),
-            config::Bind::Unix(p) => Bind::Unix(p.clone()),
-        };
-        let mut made = Listener::new(name.clone(), bind);
+        let mut made = Listener::new(name.clone(), bind(&l.address.value));
         made.protocol = match (l.protocol.value, l.mode.value) {
             (_, config::Mode::Opaque) | (config::Protocol::Tcp, _) => Protocol::Opaque,
             (config::Protocol::Http | config::Protocol::Https, _) => Protocol::Http,
@@ -135,8 +147,8 @@ impl<'c> Maker<'c> {
         };
         match l.mode.value {
             config::Mode::Forward => made.forward = Forward::On,
-            config::Mode::Transparent => self.refuse(&place, "mode `transparent`"),
-            config::Mode::Intercept => self.refuse(&place, "mode `intercept`"),
+            config::Mode::Transparent => self.refuse("the mode `transparent` is not served", l.mode.span),
+            config::Mode::Intercept => self.refuse("the mode `intercept` is not served", l.mode.span),
             config::Mode::Reverse | config::Mode::Opaque => {}
         }
         if let Some(tls) = &l.tls
@@ -149,16 +161,14 @@ impl<'c> Maker<'c> {
                         ..ServerTls::new(&one.certificate, &one.key)
                     });
                 }
-                _ => self.refuse(&place, "more than one certificate"),
+                _ => self.refuse("more than one certificate is not served", tls.span),
             }
             if tls.value.client_ca.is_some() && tls.value.client_auth == config::ClientAuth::Request {
-                self.refuse(&place, "client certificates that may be missing");
+                self.refuse("client certificates that may be missing are not served", tls.span);
             }
         }
-        if l.access.is_some() {
-            self.refuse(&place, "`access`");
-        }
-        made.opaque = l.backend.as_ref().map(|b| b.value.clone());
+        made.access = self.access(l.access.as_ref());
+        made.opaque = l.backend.as_ref().map(|b| Split::from(b.value.as_str()));
         made.preamble_from = networks(&l.proxy_protocol_from);
         made.trusted = networks(&l.trust_forwarded_from);
         made.bounds = Bounds {
@@ -175,185 +185,104 @@ impl<'c> Maker<'c> {
             streams: l.limits.streams,
             body: l.limits.body_bytes,
         };
-        let mut ranked: Vec<(Rank, Route)> = Vec::new();
         let config = self.config;
         for (_, route) in config.routes_of(name) {
             match route {
                 ConfigRoute::Http(r) => {
-                    for rule in &r.rules {
-                        let rule = self.http_rule(&r.name.value, &rule.value);
-                        self.lay_out(l, &r.hostnames, &rule, &mut ranked);
+                    for (number, rule) in r.rules.iter().enumerate() {
+                        let rule = &rule.value;
+                        let rule = Rule {
+                            name: rule_name(&r.name.value, rule.name.as_deref(), number, r.rules.len()),
+                            family: &r.name.value,
+                            hosts: &r.hostnames,
+                            matches: rule.matches.iter().map(|m| Match::Http(m.value.clone())).collect(),
+                            filters: &rule.filters,
+                            backends: &rule.backend_refs,
+                            timeouts: &rule.timeouts,
+                            retry: rule.retry.as_ref(),
+                            rates: &rule.rate_limit,
+                            access: rule.access.as_ref(),
+                        };
+                        made.routes.extend(self.route(l, &rule));
                     }
                 }
                 ConfigRoute::Grpc(r) => {
-                    for rule in &r.rules {
-                        let rule = self.grpc_rule(&r.name.value, &rule.value);
-                        self.lay_out(l, &r.hostnames, &rule, &mut ranked);
+                    for (number, rule) in r.rules.iter().enumerate() {
+                        let rule = &rule.value;
+                        let rule = Rule {
+                            name: rule_name(&r.name.value, rule.name.as_deref(), number, r.rules.len()),
+                            family: &r.name.value,
+                            hosts: &r.hostnames,
+                            matches: rule.ways(),
+                            filters: &rule.filters,
+                            backends: &rule.backend_refs,
+                            timeouts: &rule.timeouts,
+                            retry: rule.retry.as_ref(),
+                            rates: &rule.rate_limit,
+                            access: rule.access.as_ref(),
+                        };
+                        made.routes.extend(self.route(l, &rule));
                     }
                 }
-                ConfigRoute::Tcp(r) => made.opaque = self.only_backend(r).or(made.opaque),
-                ConfigRoute::Tls(r) => {
-                    if let Some(cluster) = self.only_backend(r) {
-                        match r.hostnames.is_empty() {
-                            true => made.passthrough.push(("*".to_owned(), cluster)),
-                            false => made
-                                .passthrough
-                                .extend(r.hostnames.iter().map(|h| (h.value.to_string(), cluster.clone()))),
-                        }
-                    }
-                }
+                ConfigRoute::Tcp(r) => made.opaque = Some(split(r)),
+                ConfigRoute::Tls(r) if r.hostnames.is_empty() => made.passthrough.push(("*".to_owned(), split(r))),
+                ConfigRoute::Tls(r) => made
+                    .passthrough
+                    .extend(r.hostnames.iter().map(|h| (h.value.to_string(), split(r)))),
             }
         }
         made.passthrough
             .sort_by_key(|(name, _)| std::cmp::Reverse((!name.starts_with('*'), name.len())));
-        // Equals stay in their order.
-        ranked.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
-        made.routes = ranked.into_iter().map(|(_, r)| r).collect();
-        if let (true, Some(backend)) = (made.routes.is_empty(), &made.opaque) {
-            made.routes.push(Route::to(backend.clone()));
+        // What no route takes.
+        if let (Some(backend), true) = (&l.backend, made.protocol != Protocol::Opaque) {
+            made.routes.push(Route {
+                hosts: l.hostname.iter().cloned().collect(),
+                ..Route::to(backend.value.clone())
+            });
         }
         made
     }
 
-    fn only_backend(&mut self, r: &config::StreamRoute) -> Option<String> {
-        let all: Vec<&config::BackendRef> = r.rules.iter().flat_map(|rule| &rule.backend_refs).collect();
-        match all[..] {
-            [one] => Some(one.name.value.clone()),
-            _ => {
-                self.refuse(&format!("route `{}`", r.name.value), "not exactly one backend");
-                None
-            }
-        }
-    }
-
-    fn http_rule(&mut self, route: &str, rule: &'c config::HttpRule) -> Rule<'c> {
-        let headers = |m: &config::HttpMatch| {
-            let one = |(n, v): &(config::HeaderName, config::Matcher)| (n.as_str().as_bytes().to_vec(), matcher(v));
-            m.headers.iter().map(one).collect()
-        };
-        let one = |m: &config::HttpMatch| {
-            let (path, kind, length) = match &m.path {
-                PathMatch::Exact(p) => (Some(Matcher::Exact(p.clone().into_bytes())), 2, p.len()),
-                PathMatch::Prefix(p) if p.is_empty() => (None, 0, 0),
-                PathMatch::Prefix(p) => (Some(Matcher::Prefix(p.clone().into_bytes())), 0, p.len()),
-                PathMatch::Regex(r) => (Some(matcher(r)), 1, 0),
-            };
-            let made = Match {
-                path,
-                method: m.method.clone().map(String::into_bytes),
-                headers: headers(m),
-                query: m
-                    .query_params
-                    .iter()
-                    .map(|(n, v)| (n.clone().into_bytes(), matcher(v)))
-                    .collect(),
-            };
-            (made, kind, length)
-        };
-        Rule {
-            name: rule
-                .name
-                .as_ref()
-                .map_or_else(|| route.to_owned(), |n| format!("{route}/{n}")),
-            matches: rule.matches.iter().map(|m| one(&m.value)).collect(),
-            filters: rule.filters.iter().map(|f| &f.value).collect(),
-            backends: &rule.backend_refs,
-            timeouts: &rule.timeouts,
-            retry: rule.retry.as_ref(),
-            rates: &rule.rate_limit,
-            has_access: rule.access.is_some(),
-        }
-    }
-
-    fn grpc_rule(&mut self, route: &str, rule: &'c config::GrpcRule) -> Rule<'c> {
-        let place = format!("route `{route}`");
-        let grpc = || (b"content-type".to_vec(), Matcher::Prefix(b"application/grpc".to_vec()));
-        let mut matches = Vec::new();
-        for m in &rule.matches {
-            let m = &m.value;
-            let (path, kind, length) = match (&m.service, &m.method) {
-                (None, None) => (None, 0, 0),
-                (Some(config::Matcher::Exact(s)), None) => {
-                    (Some(Matcher::Prefix(format!("/{s}").into_bytes())), 0, s.len())
-                }
-                (Some(config::Matcher::Exact(s)), Some(config::Matcher::Exact(method))) => {
-                    let path = format!("/{s}/{method}");
-                    let length = path.len();
-                    (Some(Matcher::Exact(path.into_bytes())), 2, length)
-                }
-                _ => {
-                    self.refuse(&place, "a gRPC match by expression, or by method alone");
-                    (None, 0, 0)
-                }
-            };
-            let mut headers: Vec<_> = m
-                .headers
+    /// A rule as a route of a listener; `None` if the listener serves none of its hosts.
+    fn route(&mut self, listener: &config::Listener, rule: &Rule<'c>) -> Option<Route> {
+        let own = listener.hostname.as_ref();
+        let hosts: Vec<Hostname> = match rule.hosts.is_empty() {
+            true => own.into_iter().cloned().collect(),
+            false => rule
+                .hosts
                 .iter()
-                .map(|(n, v)| (n.as_str().as_bytes().to_vec(), matcher(v)))
-                .collect();
-            headers.push(grpc());
-            let made = Match {
-                path,
-                headers,
-                ..Match::default()
-            };
-            matches.push((made, kind, length));
+                .filter_map(|h| own.map_or_else(|| Some(h.value.clone()), |own| own.narrowed(&h.value)))
+                .collect(),
+        };
+        if hosts.is_empty() && !rule.hosts.is_empty() {
+            return None;
         }
-        if matches.is_empty() {
-            let any = Match {
-                headers: vec![grpc()],
-                ..Match::default()
-            };
-            matches.push((any, 0, 0));
-        }
-        Rule {
-            name: rule
-                .name
-                .as_ref()
-                .map_or_else(|| route.to_owned(), |n| format!("{route}/{n}")),
-            matches,
-            filters: rule.filters.iter().map(|f| &f.value).collect(),
-            backends: &rule.backend_refs,
-            timeouts: &rule.timeouts,
-            retry: rule.retry.as_ref(),
-            rates: &rule.rate_limit,
-            has_access: rule.access.is_some(),
-        }
-    }
-
-    fn lay_out(
-        &mut self,
-        listener: &config::Listener,
-        hostnames: &[qd_tree::Spanned<config::Hostname>],
-        rule: &Rule<'_>,
-        out: &mut Vec<(Rank, Route)>,
-    ) {
-        let place = format!("route `{}`", rule.name);
+        let times = rule.timeouts.timeouts();
         let mut route = Route {
-            name: Arc::from(rule.name.as_str()),
-            action: Action::Forward(rule.backends.iter().map(|b| (b.name.value.clone(), b.weight)).collect()),
-            timeout: rule.timeouts.request,
-            attempt_timeout: rule.timeouts.backend_request,
-            retry: retry(rule.retry),
+            name: Arc::clone(&rule.name),
+            family: Arc::from(rule.family),
+            hosts,
+            matches: rule.matches.clone(),
+            action: Action::Forward(rule.backends.iter().map(backend).collect()),
+            timeout: times.request,
+            attempt_timeout: times.per_try,
+            idle_timeout: times.idle,
+            retry: rule.retry.map_or_else(Retry::default, |r| Retry {
+                policy: r.policy.clone(),
+                budget: r.budget,
+                ..Retry::default()
+            }),
             rate: rule.rates.total.map(|r| r.0),
             client_rate: rule.rates.per_client.map(|r| r.0),
+            access: self.access(rule.access),
             ..Route::to("")
         };
-        if rule.has_access {
-            self.refuse(&place, "`access`");
-        }
-        if rule.timeouts.idle.is_some() {
-            self.refuse(&place, "an idle timeout of its own");
-        }
-        if rule.backends.iter().any(|b| !b.filters.is_empty()) {
-            self.refuse(&place, "filters of a backend");
-        }
-        for filter in &rule.filters {
-            match filter {
+        for filter in rule.filters {
+            match &filter.value {
                 Filter::RequestHeader(edit) => add_edit(&mut route.request_headers, edit),
                 Filter::ResponseHeader(edit) => add_edit(&mut route.response_headers, edit),
                 Filter::Rewrite(r) => {
-                    route.path = r.path.as_ref().map(path_edit).or(route.path);
+                    route.path = r.path.clone().or(route.path);
                     route.host = r.hostname.as_ref().map(ToString::to_string).or(route.host);
                 }
                 Filter::Redirect(r) => {
@@ -362,7 +291,7 @@ impl<'c> Maker<'c> {
                         scheme: r.scheme.clone(),
                         host: r.hostname.as_ref().map(ToString::to_string),
                         port: r.port,
-                        path: r.path.as_ref().map(path_edit),
+                        path: r.path.clone(),
                     };
                 }
                 Filter::Direct(d) => {
@@ -371,63 +300,30 @@ impl<'c> Maker<'c> {
                         body: Arc::from(d.body.as_str()),
                     };
                 }
-                Filter::Mirror(_) => self.refuse(&place, "mirroring"),
+                Filter::Mirror(m) => {
+                    let to = backend(&m.backend_ref);
+                    if to.weight != 1 {
+                        self.refuse(
+                            "a copy has no `weight`; say how many of a hundred with `percent`",
+                            filter.span,
+                        );
+                    }
+                    if !to.response_headers.is_empty() {
+                        self.refuse("what comes back for a copy is thrown away, not changed", filter.span);
+                    }
+                    route.mirrors.push(Mirror {
+                        cluster: to.cluster,
+                        percent: m.percent,
+                        request_headers: to.request_headers,
+                    });
+                }
             }
         }
-        let own = listener.hostname.as_ref();
-        let hosts: Vec<Option<&config::Hostname>> = match hostnames.is_empty() {
-            true => vec![own],
-            false => hostnames
-                .iter()
-                .map(|h| &h.value)
-                .filter(|h| own.is_none_or(|o| o.meets(h)))
-                .map(Some)
-                .collect(),
-        };
-        let any = [(Match::default(), 0, 0)];
-        let matches = if rule.matches.is_empty() {
-            &any[..]
-        } else {
-            &rule.matches[..]
-        };
-        for host in hosts {
-            let host_rank = match host {
-                Some(config::Hostname::Exact(h)) => (2, h.len()),
-                Some(config::Hostname::Wildcard(h)) => (1, h.len()),
-                None => (0, 0),
-            };
-            for (m, kind, length) in matches {
-                let rank = (
-                    host_rank.0,
-                    host_rank.1,
-                    *kind,
-                    *length,
-                    m.method.is_some(),
-                    m.headers.len(),
-                    m.query.len(),
-                );
-                let route = Route {
-                    hosts: host.map(ToString::to_string).into_iter().collect(),
-                    matches: vec![m.clone()],
-                    ..route.clone()
-                };
-                out.push((rank, route));
-            }
-        }
+        Some(route)
     }
 
     fn cluster(&mut self, c: &config::Cluster) -> Cluster {
-        let name = &c.name.value;
-        let place = format!("cluster `{name}`");
-        if c.health_check.is_some() {
-            self.refuse(&place, "active health checks");
-        }
-        let address = |a: &config::Address| match a {
-            config::Address::Ip(a) => Address::Tcp(a.ip().to_string(), a.port()),
-            config::Address::Name { host, port } => Address::Tcp(host.clone(), *port),
-            config::Address::Unix(p) => Address::Unix(p.clone()),
-        };
-        let mut made = Cluster::new(name.clone(), []);
+        let mut made = Cluster::new(c.name.value.clone(), []);
         made.endpoints = c
             .endpoints
             .iter()
@@ -448,24 +344,52 @@ impl<'c> Maker<'c> {
             },
         });
         made.connect_timeout = c.timeouts.connect;
+        made.ping = c.timeouts.ping;
+        made.resolve = c.timeouts.resolve;
         made.connections = c.pool.connections.unwrap_or(made.connections);
         made.idle = c.pool.idle;
         made.idle_timeout = c.pool.idle_timeout;
         made.failfast = c.queue.failfast;
+        made.queue = c.queue.capacity;
         made.breaker = c.breaker;
         made.strategy = c.balance.strategy.value;
-        match &c.balance.hash_on {
-            None | Some(config::HashOn::Source) => {}
-            Some(config::HashOn::Header(name)) => made.hash_header = Some(name.as_str().as_bytes().to_vec()),
-            Some(_) => self.refuse(&place, "a hash of anything but the source or a header"),
-        }
-        match c.proxy_protocol {
-            config::SendPreamble::None => {}
-            config::SendPreamble::V2 => made.preamble = true,
-            config::SendPreamble::V1 => self.refuse(&place, "version 1 of the PROXY protocol to endpoints"),
-        }
+        made.ewma = c.balance.ewma();
+        made.hash_on = c.balance.hash_on.clone().unwrap_or(config::HashOn::Source);
+        made.health = c.health_check.as_ref().map(|check| HealthCheck {
+            kind: check.kind,
+            path: check.path.clone().unwrap_or_else(|| match check.kind {
+                config::CheckKind::Http => "/".to_owned(),
+                config::CheckKind::Grpc | config::CheckKind::Tcp => String::new(),
+            }),
+            config: check.health(),
+        });
+        made.preamble = c.proxy_protocol;
         made
     }
+}
+
+fn address(a: &config::Address) -> Address {
+    match a {
+        config::Address::Ip(a) => Address::Tcp(a.ip().to_string(), a.port()),
+        config::Address::Name { host, port } => Address::Tcp(host.clone(), *port),
+        config::Address::Unix(p) => Address::Unix(p.clone()),
+    }
+}
+
+fn backend(b: &config::BackendRef) -> Backend {
+    let mut made = Backend {
+        weight: b.weight,
+        ..Backend::new(b.name.value.clone())
+    };
+    for filter in &b.filters {
+        match filter {
+            Filter::RequestHeader(edit) => add_edit(&mut made.request_headers, edit),
+            Filter::ResponseHeader(edit) => add_edit(&mut made.response_headers, edit),
+            // The configuration's own check refuses the others.
+            _ => {}
+        }
+    }
+    made
 }
 
 #[cfg(test)]
@@ -481,7 +405,7 @@ mod tests {
         clusters: [{name: a, endpoints: ['127.0.0.1:1']}, {name: b, endpoints: ['[::1]:2']}]\n";
 
     #[test]
-    fn the_most_exact_route_comes_first() {
+    fn rules_become_routes() {
         let plan = read(&format!(
             "{BASE}routes:\n\
              - kind: HTTPRoute\n  name: any\n  parentRefs: [in]\n  rules: [{{backendRefs: [a]}}]\n\
@@ -492,9 +416,9 @@ mod tests {
         ))
         .unwrap();
         let names: Vec<_> = plan.listeners[0].routes.iter().map(|r| r.name.to_string()).collect();
-        assert_eq!(names, ["host/exact", "host/short", "any"]);
+        assert_eq!(names, ["any", "host/short", "host/exact"]);
         assert_eq!(
-            plan.listeners[0].routes[0].timeout,
+            plan.listeners[0].routes[2].timeout,
             Some(std::time::Duration::from_secs(2))
         );
         assert_eq!(plan.clusters[1].endpoints[0].0.to_string(), "[::1]:2");
@@ -504,6 +428,7 @@ mod tests {
     fn what_is_not_served_is_said() {
         let text = BASE.replace("address: '127.0.0.1:0'", "address: '127.0.0.1:0', mode: transparent");
         let error = read(&text).unwrap_err();
-        assert_eq!(error.0, ["listener `in`: mode `transparent`"]);
+        assert_eq!(error.to_string(), "the mode `transparent` is not served");
+        assert!(error.0[0].span.is_some());
     }
 }

@@ -6,9 +6,11 @@
 //! between the client and its upstream. Workers are threads with a reactor each and a pool of connections each; they share
 //! the plan, which is swapped whole ([`Proxy::apply`]), and counters.
 
+mod account;
 mod alarm;
 mod answer;
 mod attempt;
+mod client;
 mod cluster;
 mod connect;
 mod conns;
@@ -34,12 +36,16 @@ mod serve;
 mod serve_h2;
 mod shared;
 mod side;
+mod snapshot;
 pub mod source;
+mod stats;
 mod tap;
+mod tellers;
 mod tls;
 mod told;
 mod translate;
 mod tunnel;
+mod way;
 
 pub use conns::{ConnView, Spoken};
 pub use engine::ProxyEngine;
@@ -52,12 +58,14 @@ pub use hold::{
 pub use listener::BindError;
 pub use meter::{BUCKETS, Totals};
 pub use plan::Plan;
-pub use proxy::{Changes, Drain, EndpointView, FaultView, ListenerView, Options, PlanError, Proxy, Snapshot};
+pub use proxy::{Changes, Drain, Options, PlanError, Proxy};
 pub use qd_proxy_config as config;
 pub use qd_proxy_content as content;
 pub use qd_proxy_policy as policy;
 pub use qd_proxy_telemetry as telemetry;
 pub use qd_proxy_wire as wire;
 pub use replay::{ReplayError, ReplayRequest, ReplayTo};
+pub use snapshot::{EndpointView, FaultView, ListenerView, Snapshot};
+pub use stats::{ErrorView, Figures, RouteView};
 pub use tap::{Tap, TapRequest};
 pub use tls::{Check, ClientTls, ServerTls, TlsError};

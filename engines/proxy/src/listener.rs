@@ -183,7 +183,7 @@ pub(crate) async fn accept(shared: Arc<Shared>, worker: usize, slot: Arc<Slot>, 
                 pause = STARVED;
                 let bounds = &slot.stand.load().plan.bounds;
                 let listed = match slot.conns.load(Ordering::Relaxed) < bounds.connections {
-                    true => shared.conns.add(&slot.name, peer, bounds.per_address),
+                    true => shared.conns.add(&slot.name, &slot.counted, peer, bounds.per_address),
                     false => None,
                 };
                 let Some(listed) = listed else {

@@ -13,25 +13,27 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use qd_core::Clock;
+use qd_core::{Clock, RealClock};
+use qd_proxy_config::{Router, Served};
 use qd_proxy_content::Rules;
-use qd_proxy_policy::{BreakerState, FaultAction, fault::FaultError};
+use qd_proxy_policy::fault::FaultError;
+use qd_proxy_telemetry::{Direction, PeerSide, TlsState, metrics::ConnectionLabels};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    cluster::{Cluster, Member},
-    conns::ConnView,
+    cluster::Cluster,
     flow::Flow,
-    hold::{Held, HeldView, Hold, HoldError, HoldView, Release, ReleaseError},
+    hold::{Held, Hold, HoldError, Release, ReleaseError},
     listener::{self, BindError, Bound},
-    meter::Totals,
-    plan::{self, Bind, Plan},
+    plan::{self, Bind, Plan, Split},
     replay::{self, Job, ReplayError, ReplayRequest},
-    router::Way,
     shared::{Shared, Slot, Stand},
+    stats::RouteStats,
     tap::{Tap, TapRequest},
+    tellers::Tellers,
     tls::{Acceptor, TlsError},
+    way::{Fork, Way},
 };
 
 /// Why a plan can't be taken over. The one before it goes on unchanged.
@@ -107,112 +109,13 @@ pub struct Changes {
     pub removed_endpoints: usize,
 }
 
-/// A listener as it is shown.
-#[derive(Debug, Clone, Serialize)]
-pub struct ListenerView {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where it is bound in fact.
-    pub address: String,
-    /// Connections.
-    pub connections: usize,
-    /// Connections that were refused by a bound.
-    pub refused: u64,
-    /// Times that no descriptor was left for a connection.
-    pub starved: u64,
-    /// Why its newest certificate is not used.
-    pub tls_problem: Option<String>,
-}
-
-/// An endpoint as it is shown.
-#[derive(Debug, Clone, Serialize)]
-pub struct EndpointView {
-    /// Its number.
-    pub id: u64,
-    /// The cluster's name.
-    pub cluster: Arc<str>,
-    /// Its address.
-    pub address: Arc<str>,
-    /// Its weight.
-    pub weight: u32,
-    /// Requests that wait for the first of their answers.
-    pub pending: u32,
-    /// The averaged latency by now, in milliseconds.
-    pub latency_ms: f64,
-    /// What one more request costs, in nanoseconds times requests.
-    pub cost: f64,
-    /// `closed`, `open` or `probing`.
-    pub breaker: &'static str,
-    /// Seconds until the probe may go, of an open breaker.
-    pub next_probe: Option<f64>,
-    /// Failures in a row.
-    pub streak: u32,
-    /// Connections, and those of them that are kept unused.
-    pub connections: usize,
-    /// Connections kept unused.
-    pub idle: usize,
-    /// Requests and failures so far.
-    pub requests: u64,
-    /// Requests that it failed.
-    pub failures: u64,
-    /// Connections that were begun.
-    pub connects: u64,
-    /// Connections that did not come about.
-    pub connect_failures: u64,
-    /// Whether it gets no new requests.
-    pub draining: bool,
-}
-
-/// A picture of a proxy.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Snapshot {
-    /// Sums since the start.
-    pub totals: Totals,
-    /// Listeners, by name.
-    pub listeners: Vec<ListenerView>,
-    /// Endpoints, by cluster.
-    pub endpoints: Vec<EndpointView>,
-    /// Connections, the oldest first, at most 1,000.
-    pub connections: Vec<ConnView>,
-    /// How many connections there are.
-    pub connection_count: usize,
-    /// Faults that are injected.
-    pub faults: Vec<FaultView>,
-    /// Rules that hold flows.
-    pub holds: Vec<HoldView>,
-    /// Flows that are held.
-    pub held: Vec<HeldView>,
-}
-
-/// A fault as it is shown.
-#[derive(Debug, Clone, Serialize)]
-pub struct FaultView {
-    /// Its number.
-    pub id: u64,
-    /// What happens.
-    pub action: String,
-    /// To how many of a hundred requests.
-    pub percent: f64,
-    /// On which route.
-    pub route: Option<Arc<str>>,
-    /// Seconds until it ends.
-    pub expires: f64,
-    /// Requests that it was for.
-    pub matched: u64,
-    /// Requests that met it.
-    pub injected: u64,
-}
-
-/// Connections that a snapshot lists.
-const LISTED: usize = 1000;
 /// How often unused connections are looked through, and files of certificates.
 const SWEEP: Duration = Duration::from_secs(1);
 
-struct Inner {
-    shared: Arc<Shared>,
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
     workers: Mutex<Vec<Worker>>,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
-    swaps: AtomicU64,
+    pub(crate) swaps: AtomicU64,
 }
 
 impl Drop for Inner {
@@ -226,7 +129,7 @@ impl Drop for Inner {
 
 /// A proxy that runs. Clones are the same one; it ends when the last is gone or [`Proxy::stop`] was called.
 #[derive(Clone)]
-pub struct Proxy(Arc<Inner>);
+pub struct Proxy(pub(crate) Arc<Inner>);
 
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -276,8 +179,17 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::apply`], and a thread that can't be started.
     pub fn start(plan: &Plan, options: Options) -> Result<Proxy, PlanError> {
+        Proxy::start_by(plan, options, Arc::new(RealClock::new()))
+    }
+
+    /// The same by another clock, which decides about balancing, budgets, limits, breakers and checks; timers of connections
+    /// go by the system's.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`].
+    pub fn start_by(plan: &Plan, options: Options, clock: Arc<dyn Clock>) -> Result<Proxy, PlanError> {
         let count = options.workers.clamp(1, 64);
-        let shared = Arc::new(Shared::new(count));
+        let shared = Arc::new(Shared::new(count, clock));
         let mut workers = Vec::new();
         for number in 0..count {
             let (orders, receiver) = mpsc::unbounded_channel();
@@ -294,7 +206,6 @@ impl Proxy {
         let proxy = Proxy(Arc::new(Inner {
             shared,
             workers: Mutex::new(workers),
-            slots: Mutex::default(),
             swaps: AtomicU64::new(0),
         }));
         proxy.apply(plan)?;
@@ -307,7 +218,7 @@ impl Proxy {
     /// What in the plan can't be.
     pub fn apply(&self, plan: &Plan) -> Result<Changes, PlanError> {
         let shared = &self.0.shared;
-        let mut slots = self.0.slots.lock();
+        let mut slots = shared.slots.lock();
         let old = shared.clusters.load_full();
         let mut clusters = HashMap::new();
         for plan in &plan.clusters {
@@ -315,7 +226,7 @@ impl Proxy {
             let cluster = match old {
                 Some(same) if same.plan == *plan => Arc::clone(same),
                 old => {
-                    let cluster = Cluster::new(plan, old.map(|c| &**c), shared.workers, &shared.ids, &shared.clock);
+                    let cluster = Cluster::new(plan, old.map(|c| &**c), shared);
                     Arc::new(cluster.map_err(|source| PlanError::Tls {
                         place: format!("cluster `{}`", plan.name),
                         source,
@@ -363,6 +274,7 @@ impl Proxy {
             });
         }
         let mut changes = Changes::default();
+        shared.room.set_limit(plan.max_in_flight);
         shared.clusters.store(Arc::new(clusters));
         let mut next = HashMap::new();
         for ((listener, stand), bound) in plan.listeners.iter().zip(stands).zip(bound) {
@@ -375,8 +287,19 @@ impl Proxy {
                     next.insert(listener.name.clone(), Arc::clone(slot));
                 }
                 (sockets, _) => {
+                    let name: Arc<str> = Arc::from(listener.name.as_str());
                     let slot = Arc::new(Slot {
-                        name: Arc::from(listener.name.as_str()),
+                        unrouted: Arc::new(RouteStats::new(Arc::clone(&name), Arc::from("-"), shared.clock.mono())),
+                        counted: shared.metrics.connections(&ConnectionLabels {
+                            direction: Direction::Inbound,
+                            peer: PeerSide::Src,
+                            tls: match listener.tls {
+                                Some(_) => TlsState::True,
+                                None => TlsState::Disabled,
+                            },
+                            name: Arc::clone(&name),
+                        }),
+                        name,
                         bind: listener.bind.clone(),
                         local: sockets.iter().flatten().find_map(Bound::local),
                         stand: ArcSwap::from_pointee(stand),
@@ -430,7 +353,7 @@ impl Proxy {
 
     /// Where a listener is bound in fact.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        self.0.slots.lock().get(listener)?.local
+        self.0.shared.slots.lock().get(listener)?.local
     }
 
     /// Looks at flows as they pass.
@@ -441,7 +364,7 @@ impl Proxy {
     /// Looks at the files of certificates; gives what could not be taken over, with its place.
     pub fn look_at_files(&self) -> Vec<(String, Result<(), TlsError>)> {
         let mut said = Vec::new();
-        for (name, slot) in self.0.slots.lock().iter() {
+        for (name, slot) in self.0.shared.slots.lock().iter() {
             let stand = slot.stand.load();
             if let Some(result) = stand.tls.as_ref().and_then(|t| t.look()) {
                 said.push((format!("listener `{name}`"), result));
@@ -505,7 +428,7 @@ impl Proxy {
     /// Why it is not sent.
     pub async fn replay(&self, request: ReplayRequest) -> Result<Arc<Flow>, ReplayError> {
         let (done, told) = oneshot::channel();
-        let slot = self.0.slots.lock().get(&*request.flow.listener).cloned();
+        let slot = self.0.shared.slots.lock().get(&*request.flow.listener).cloned();
         let number = request.flow.id;
         let job = Box::new(replay::prepare(&self.0.shared, slot, request, done)?);
         {
@@ -537,76 +460,10 @@ impl Proxy {
         self.0.shared.faults.lock().remove(id)
     }
 
-    /// Faults that are injected now.
-    fn faults(&self) -> Vec<FaultView> {
-        let shared = &self.0.shared;
-        let now = shared.clock.now().mono;
-        let mut faults = shared.faults.lock();
-        faults.expire(now);
-        shared.any_fault.store(!faults.is_empty(), Ordering::Release);
-        let show = |f: &qd_proxy_policy::fault::ActiveFault| FaultView {
-            id: f.id,
-            action: match f.fault.action {
-                FaultAction::Delay(wait) => format!("delay {}ms", wait.as_millis()),
-                FaultAction::Abort(status) => format!("abort {status}"),
-                FaultAction::Reset => "reset".to_owned(),
-            },
-            percent: f.fault.percent,
-            route: f.fault.route.clone(),
-            expires: f.expires.since(now).as_secs_f64(),
-            matched: f.matched,
-            injected: f.injected,
-        };
-        faults.list().iter().map(show).collect()
-    }
-
-    /// A picture of now.
-    pub fn snapshot(&self) -> Snapshot {
-        let shared = &self.0.shared;
-        let mut listeners: Vec<ListenerView> = self
-            .0
-            .slots
-            .lock()
-            .values()
-            .map(|slot| ListenerView {
-                name: Arc::clone(&slot.name),
-                address: slot.local.map_or_else(|| slot.bind.to_string(), |a| a.to_string()),
-                connections: slot.conns.load(Ordering::Relaxed),
-                refused: slot.refused.load(Ordering::Relaxed),
-                starved: slot.starved.load(Ordering::Relaxed),
-                tls_problem: slot
-                    .stand
-                    .load()
-                    .tls
-                    .as_ref()
-                    .and_then(|t| t.live.problem())
-                    .map(|e| e.to_string()),
-            })
-            .collect();
-        listeners.sort_by(|a, b| a.name.cmp(&b.name));
-        let clusters = shared.clusters.load();
-        let mut endpoints: Vec<EndpointView> = clusters
-            .values()
-            .flat_map(|c| endpoint_views(c, &shared.clock))
-            .collect();
-        endpoints.sort_by(|a, b| (&a.cluster, a.id).cmp(&(&b.cluster, b.id)));
-        let (holds, held) = shared.holds.views();
-        Snapshot {
-            holds,
-            held,
-            totals: shared.meter.totals(),
-            listeners,
-            endpoints,
-            connections: shared.conns.view(LISTED),
-            connection_count: shared.conns.count(),
-            faults: self.faults(),
-        }
-    }
-
     /// Takes no more connections, waits until those there are have nothing to do, at most `deadline`, and ends the rest;
     /// gives how many had to be ended.
     pub async fn stop(&self, deadline: Duration) -> usize {
-        let slots: Vec<Arc<Slot>> = self.0.slots.lock().drain().map(|(_, s)| s).collect();
+        let slots: Vec<Arc<Slot>> = self.0.shared.slots.lock().drain().map(|(_, s)| s).collect();
         for slot in &slots {
             slot.close();
             if let Bind::Unix(path) = &slot.bind {
@@ -647,40 +504,6 @@ pub enum Drain {
     End,
 }
 
-fn endpoint_views(cluster: &Cluster, clock: &Arc<dyn Clock>) -> Vec<EndpointView> {
-    let now = clock.now();
-    let show = |member: &Member| {
-        let endpoint = &member.endpoint;
-        let breaker = endpoint.breaker.lock();
-        let (state, next_probe) = match breaker.state() {
-            BreakerState::Closed => ("closed", None),
-            BreakerState::Open { until } => ("open", Some(until.since(now.mono).as_secs_f64())),
-            BreakerState::Probing => ("probing", None),
-        };
-        let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
-        EndpointView {
-            id: endpoint.id,
-            cluster: Arc::clone(&cluster.name),
-            address: Arc::clone(&endpoint.name),
-            weight: member.weight,
-            pending: endpoint.load.pending(),
-            latency_ms: endpoint.load.latency(now.mono).as_secs_f64() * 1e3,
-            cost: endpoint.load.cost(now.mono),
-            breaker: state,
-            next_probe,
-            streak: breaker.streak(),
-            connections: endpoint.conns.load(Ordering::Relaxed),
-            idle: endpoint.idle(),
-            requests: get(&endpoint.tally.requests),
-            failures: get(&endpoint.tally.failures),
-            connects: get(&endpoint.tally.connects),
-            connect_failures: get(&endpoint.tally.connect_failures),
-            draining: endpoint.is_draining(),
-        }
-    };
-    cluster.members.iter().map(show).collect()
-}
-
 fn stand(
     plan: &plan::Listener,
     clusters: &HashMap<String, Arc<Cluster>>,
@@ -692,14 +515,27 @@ fn stand(
         place: place(),
         cluster,
     };
-    let find = |name: &String| clusters.get(name).cloned().ok_or_else(|| missing(name.clone()));
-    let ways = plan.routes.iter().map(|r| match Way::new(r, clusters, clock) {
-        Ok(way) => Ok(Arc::new(way)),
-        Err(cluster) => Err(PlanError::NoCluster {
-            place: format!("listener `{}`, route `{}`", plan.name, r.name),
-            cluster,
-        }),
+    let fork = |split: &Split| Fork::new(split, clusters).map_err(missing);
+    let name: Arc<str> = Arc::from(plan.name.as_str());
+    let known: HashMap<&str, &Arc<Way>> = before
+        .iter()
+        .flat_map(|b| &b.ways)
+        .map(|w| (&*w.route.name, w))
+        .collect();
+    let ways = plan.routes.iter().map(|r| {
+        let before = known.get(&*r.name).map(|w| &***w);
+        match Way::new(r, &name, clusters, before, clock) {
+            Ok(way) => Ok(Arc::new(way)),
+            Err(cluster) => Err(PlanError::NoCluster {
+                place: format!("listener `{}`, route `{}`", plan.name, r.name),
+                cluster,
+            }),
+        }
     });
+    let router = Router::of(plan.routes.iter().map(|r| Served {
+        hosts: &r.hosts,
+        matches: &r.matches,
+    }));
     let kept = before.filter(|b| b.plan.tls == plan.tls).and_then(|b| b.tls.clone());
     let tls = match (&plan.tls, kept) {
         (None, _) => None,
@@ -708,12 +544,14 @@ fn stand(
             Acceptor::new(tls).map_err(|source| PlanError::Tls { place: place(), source })?,
         )),
     };
-    let passthrough = plan.passthrough.iter().map(|(p, c)| Ok((p.clone(), find(c)?)));
+    let passthrough = plan.passthrough.iter().map(|(p, c)| Ok((p.clone(), fork(c)?)));
     Ok(Stand {
+        router,
         ways: ways.collect::<Result<_, _>>()?,
-        opaque: plan.opaque.as_ref().map(find).transpose()?,
+        opaque: plan.opaque.as_ref().map(fork).transpose()?,
         passthrough: passthrough.collect::<Result<_, PlanError>>()?,
         tls,
+        tellers: Tellers::default(),
         plan: plan.clone(),
     })
 }

@@ -181,7 +181,7 @@ fn alone(shared: &Shared, cluster: Option<&str>, endpoint: Option<&str>) -> Resu
     if plan.endpoints.is_empty() {
         return Err(ReplayError::NoEndpoint);
     }
-    let alone = Cluster::new(&plan, Some(cluster), shared.workers, &shared.ids, &shared.clock);
+    let alone = Cluster::new(&plan, Some(cluster), shared);
     alone.map(Arc::new).map_err(|_| ReplayError::NoEndpoint)
 }
 
@@ -190,7 +190,7 @@ pub(crate) async fn run(shared: Arc<Shared>, worker: usize, mut job: Job) {
     let again = Arc::new(job.again);
     let limits = job.slot.stand.load().plan.bounds.head;
     let cx = ConnCx {
-        entry: Conns::apart(&job.slot.name, job.peer),
+        entry: Conns::apart(&job.slot.name, &job.slot.counted, job.peer),
         local: job.slot.local,
         shared,
         worker,
@@ -199,6 +199,7 @@ pub(crate) async fn run(shared: Arc<Shared>, worker: usize, mut job: Job) {
         tls: job.tls,
         times: ConnTimes::now(),
         again: Some(Arc::clone(&again)),
+        names: Arc::from([]),
     };
     let mut side = H1::new(Conn::new(Io::Nobody, BytesMut::new()), limits);
     forward::serve(&cx, &mut job.desk, &mut Down::H1(&mut side), job.framing).await;

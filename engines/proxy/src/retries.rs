@@ -3,24 +3,30 @@
 use std::{sync::Arc, time::Duration};
 
 use qd_proxy_policy::{
+    Cause, Deadline, RetryRefusal, Timeouts,
     breaker::Verdict,
-    class, ketama,
+    class, deadline, ketama,
     queue::{Entry, Readiness},
+    retry::{self as policy, Ended},
 };
-use qd_proxy_wire::Framing;
+use qd_proxy_wire::{Framing, RequestHead};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::{
+    account,
     attempt::{End, Once},
+    client,
     cluster::{Cluster, Sent},
     exchange::{Down, Times},
     fault::Fault,
     flow::Stage,
     forward::{After, Asked, ConnCx, Desk, Sum},
-    plan::Methods,
-    router::Way,
+    plan::HashOn,
+    router,
     shared::{Shared, Stand},
+    side::Replay,
+    way::Way,
 };
 
 /// How often a request that waits looks for an endpoint that is ready.
@@ -36,7 +42,7 @@ pub(crate) struct Going<'a> {
 impl Going<'_> {
     /// How the endpoint did.
     pub(crate) fn verdict(&mut self, verdict: Verdict) {
-        let now = self.shared.clock.now().mono;
+        let now = self.shared.clock.mono();
         let sent = &mut self.sent;
         self.shared.roll(self.worker, |dice| sent.verdict(verdict, now, dice));
     }
@@ -54,8 +60,9 @@ impl Going<'_> {
 
 impl Drop for Going<'_> {
     fn drop(&mut self) {
-        let now = self.shared.clock.now().mono;
-        self.sent.abandon(now);
+        if self.sent.is_undecided() {
+            self.sent.abandon(self.shared.clock.mono());
+        }
     }
 }
 
@@ -82,11 +89,11 @@ pub(crate) async fn choose<'a>(
         worker: cx.worker,
     };
     loop {
+        let now = shared.clock.mono();
         let found = shared.roll(cx.worker, |dice| {
-            let found = cluster.pick(tried, key, &shared.clock, dice);
-            found.or_else(|| cluster.pick_gone(&shared.clock, dice))
+            let found = cluster.pick(tried, key, now, &shared.clock, dice);
+            found.or_else(|| cluster.pick_gone(now, &shared.clock, dice))
         });
-        let now = shared.clock.now().mono;
         let readiness = match found.is_some() {
             true => Readiness::Ready,
             false => Readiness::Unready,
@@ -105,24 +112,97 @@ pub(crate) async fn choose<'a>(
                 let _waiting = Waiting(cluster);
                 tokio::time::sleep(LOOK).await;
             }
+            Entry::Refuse(Cause::QueueFull) => return Err(Fault::QueueFull(Arc::clone(&cluster.name))),
             Entry::Refuse(_) => return Err(Fault::FailFast(Arc::clone(&cluster.name))),
         }
     }
 }
 
 /// What a consistent hash goes by.
-fn key(cx: &ConnCx, cluster: &Cluster, desk: &Desk) -> Option<u32> {
+fn key(cx: &ConnCx, cluster: &Cluster, head: &RequestHead) -> Option<u32> {
     if cluster.plan.strategy != qd_proxy_policy::Strategy::ConsistentHash {
         return None;
     }
-    let header = cluster.plan.hash_header.as_ref();
-    match header.and_then(|name| desk.head.fields.get(name)) {
+    let found: Option<&[u8]> = match &cluster.plan.hash_on {
+        HashOn::Source => None,
+        HashOn::Path => Some(head.path()),
+        HashOn::Header(name) => head.fields.get(name.as_str().as_bytes()),
+        HashOn::Cookie(name) => {
+            let lines = head.fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(b"cookie"));
+            let mut pairs = lines.flat_map(|(_, line)| line.split(|b| *b == b';'));
+            pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        }
+        HashOn::Query(name) => {
+            let mut pairs = head.query().unwrap_or_default().split(|b| *b == b'&');
+            pairs.find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        }
+    };
+    match found {
         Some(value) => Some(ketama::hash(value)),
         None => cx.peer.map(|p| ketama::hash(p.ip().to_string().as_bytes())),
     }
 }
 
-/// Tries endpoints until one has answered or nothing speaks for another attempt.
+/// Whether a request may be tried again.
+pub(crate) struct Chance<'a> {
+    pub(crate) cx: &'a ConnCx,
+    pub(crate) way: &'a Way,
+    /// When the time of the whole request is over.
+    pub(crate) total: Option<Instant>,
+    /// Attempts so far.
+    pub(crate) tries: u32,
+    /// Whether the client has got anything.
+    pub(crate) begun: bool,
+}
+
+impl Chance<'_> {
+    /// How long to wait before another attempt, which is taken out of the budget; or what speaks against it.
+    pub(crate) fn another(&self, ended: Ended, method: &[u8], replay: &Replay) -> Result<Duration, RetryRefusal> {
+        let policy = &self.way.route.retry.policy;
+        let shared = &self.cx.shared;
+        let now = shared.clock.mono();
+        let timeouts = Timeouts {
+            request: self.total.map(|t| t.saturating_duration_since(Instant::now())),
+            ..Timeouts::default()
+        };
+        let request = policy::Replay {
+            method: std::str::from_utf8(method).unwrap_or_default(),
+            tries: self.tries,
+            body: match replay.is_possible() {
+                true => policy::Body::Kept,
+                false => policy::Body::Gone,
+            },
+            response: match self.begun {
+                true => policy::Progress::Begun,
+                false => policy::Progress::Nothing,
+            },
+        };
+        let deadline = Deadline::new(&timeouts, None, now);
+        let mut budget = self.way.budget.lock();
+        shared.roll(self.cx.worker, |dice| {
+            policy.decide(ended, &request, &deadline, &mut budget, now, dice)
+        })
+    }
+}
+
+/// When the time of a request is over: the earlier of the route's and what a client of gRPC asks for.
+fn total(way: &Way, head: &mut RequestHead, begun: Instant) -> Option<Instant> {
+    let route = way.route.timeout;
+    let asked = match router::is_grpc(head) {
+        true => head.fields.get(b"grpc-timeout").and_then(deadline::grpc_timeout),
+        false => None,
+    };
+    if let (Some(route), Some(asked)) = (route, asked)
+        && route < asked
+    {
+        // Nobody behind shall take itself to have more time than there is.
+        head.fields
+            .set(b"grpc-timeout", deadline::to_grpc_timeout(route).as_bytes());
+    }
+    route.into_iter().chain(asked).min().map(|time| begun + time)
+}
+
+/// Sends a request to an endpoint of its route, and copies of it to whoever gets them.
 #[allow(clippy::too_many_arguments)]
 pub(crate) async fn attempts(
     cx: &ConnCx,
@@ -135,30 +215,48 @@ pub(crate) async fn attempts(
     asked: &Asked,
     sum: &mut Sum,
 ) -> Result<After, Fault> {
+    let result = tries(cx, stand, way, desk, down, framing, begun, asked, sum).await;
+    if !way.copies.is_empty() && sum.attempts > 0 {
+        client::copies(cx, way, desk, framing);
+    }
+    result
+}
+
+/// Tries endpoints until one has answered or nothing speaks for another attempt.
+#[allow(clippy::too_many_arguments)]
+async fn tries(
+    cx: &ConnCx,
+    stand: &Stand,
+    way: &Way,
+    desk: &mut Desk,
+    down: &mut Down<'_>,
+    framing: Framing,
+    begun: Instant,
+    asked: &Asked,
+    sum: &mut Sum,
+) -> Result<After, Fault> {
     let _seat = cx.shared.room.sit().ok_or(Fault::Overloaded)?;
-    let number = match way.clusters.len() {
-        0 | 1 => 0,
-        _ => cx.shared.roll(cx.worker, |dice| dice.bits()),
-    };
-    let cluster = way
-        .cluster(number)
-        .ok_or_else(|| Fault::NoEndpoint(Arc::clone(&way.route.name)))?;
+    let lane = way.lane(|| cx.shared.roll(cx.worker, |dice| dice.bits()));
+    let lane = lane.ok_or_else(|| Fault::NoEndpoint(Arc::clone(&way.route.name)))?;
+    let cluster = &lane.cluster;
     sum.cluster = Some(Arc::clone(&cluster.name));
+    if !lane.request_headers.is_empty() {
+        lane.request_headers.apply(&mut desk.head.fields);
+    }
     match std::mem::take(&mut desk.prefilled) {
         true => desk.replay.rewind(),
         false => desk.replay.clear(),
     }
-    let retry = &way.route.retry;
-    if retry.attempts > 0 {
-        way.budget.lock().deposit(cx.shared.clock.now().mono);
+    let attempts = way.route.retry.policy.attempts;
+    if attempts > 0 {
+        way.budget.lock().deposit(cx.shared.clock.mono());
     }
-    let key = key(cx, cluster, desk);
-    let repeatable = retry.methods == Methods::All || desk.head.is_idempotent();
+    let key = key(cx, cluster, &desk.head);
+    let total = total(way, &mut desk.head, begun);
     let mut tried: SmallVec<[u64; 4]> = SmallVec::new();
-    let mut left = retry.attempts;
     let mut stale = 1;
-    let mut pause = retry.backoff;
-    let total = way.route.timeout.map(|t| begun + t);
+    // Attempts that the policy did not pay for.
+    let mut free = 0;
     loop {
         let mut going = match total {
             None => choose(cx, cluster, &tried, key).await?,
@@ -168,7 +266,11 @@ pub(crate) async fn attempts(
         };
         let endpoint = Arc::clone(&going.sent.endpoint);
         sum.attempts += 1;
-        sum.endpoint = Some(Arc::clone(&endpoint.name));
+        sum.sent_at = match sum.attempts {
+            1 => Some(begun),
+            _ => Some(Instant::now()),
+        };
+        sum.endpoint = Some(Arc::clone(&endpoint));
         if let Some(capture) = &mut sum.capture {
             capture.times.chosen = Some(capture.since());
             capture.flow.set_stage(Stage::Connecting);
@@ -184,57 +286,68 @@ pub(crate) async fn attempts(
             times: Times {
                 total,
                 attempt: way.route.attempt_timeout.map(|t| Instant::now() + t),
-                idle: stand.plan.bounds.idle_timeout,
+                idle: way.route.idle_timeout.unwrap_or(stand.plan.bounds.idle_timeout),
                 now: begun,
             },
-            may_repeat: left > 0 && repeatable,
+            lane,
+            tries: sum.attempts - free,
         };
-        let fault = match once.run(desk, down, sum, &mut going).await {
+        let (fault, wait) = match once.run(desk, down, sum, &mut going).await {
             Ok(End::Done(after)) => return Ok(after),
-            Ok(End::Again) => None,
-            Err(fault) => Some(fault),
-        };
-        let word = fault.as_ref().map(Fault::word);
-        if let Some(fault) = fault {
-            let again = !sum.started && desk.replay.is_possible() && fault.is_upstream();
-            // A connection that was kept may have been closed by the other end at the very moment; nothing was read then.
-            let was_stale = sum.reused && matches!(fault, Fault::Closed | Fault::Io(_)) && desk.head.is_idempotent();
-            let never_seen = matches!(fault, Fault::RefusedStream);
-            if again && (was_stale || never_seen) && stale > 0 {
-                stale -= 1;
-                desk.replay.rewind();
-                if let Some(capture) = &mut sum.capture {
-                    capture.again(&endpoint.name, 0, Some(fault.word()));
+            Ok(End::Again(wait)) => (None, wait),
+            Err(fault) => {
+                let again = !sum.started && desk.replay.is_possible() && fault.is_upstream();
+                // A connection that was kept may have been closed by the other end at the very moment; nothing was read then.
+                let was_stale =
+                    sum.reused && matches!(fault, Fault::Closed | Fault::Io(_)) && desk.head.is_idempotent();
+                let never_seen = matches!(fault, Fault::RefusedStream);
+                if again && (was_stale || never_seen) && stale > 0 {
+                    stale -= 1;
+                    free += 1;
+                    desk.replay.rewind();
+                    if let Some(capture) = &mut sum.capture {
+                        capture.again(&endpoint.name, 0, Some(fault.word()));
+                    }
+                    continue;
                 }
-                continue;
-            }
-            if fault.is_upstream() {
+                if !fault.is_upstream() {
+                    return Err(fault);
+                }
                 endpoint.failed();
                 going.verdict(Verdict::Failure);
+                if attempts == 0 {
+                    return Err(fault);
+                }
+                let ended = match fault.is_before_request() {
+                    true => Ended::Unsent,
+                    false => Ended::NoAnswer,
+                };
+                let chance = Chance {
+                    cx,
+                    way,
+                    total,
+                    tries: sum.attempts - free,
+                    begun: sum.started,
+                };
+                match chance.another(ended, desk.head.method(), &desk.replay) {
+                    Ok(wait) => (Some(fault), wait),
+                    Err(why) => {
+                        way.stats.not_again(why);
+                        return Err(fault);
+                    }
+                }
             }
-            if !again || left == 0 || !(fault.is_before_request() || repeatable) {
-                return Err(fault);
-            }
-            let now = cx.shared.clock.now().mono;
-            if !way.budget.lock().withdraw(now) {
-                return Err(fault);
-            }
-        }
+        };
+        account::again(sum, &endpoint, fault.as_ref());
         drop(going);
         if let Some(capture) = &mut sum.capture {
-            let status = if word.is_none() { sum.status } else { 0 };
-            capture.again(&endpoint.name, status, word);
+            let status = if fault.is_none() { sum.status } else { 0 };
+            capture.again(&endpoint.name, status, fault.as_ref().map(Fault::word));
         }
-        left -= 1;
         tried.push(endpoint.id);
         desk.replay.rewind();
-        if !pause.is_zero() {
-            let wait = pause.min(Duration::from_secs(10));
-            if total.is_some_and(|t| t <= Instant::now() + wait) {
-                return Err(Fault::Timeout);
-            }
+        if !wait.is_zero() {
             tokio::time::sleep(wait).await;
-            pause *= 2;
         }
     }
 }

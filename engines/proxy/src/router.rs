@@ -1,73 +1,11 @@
 //! Which route a request takes.
+//!
+//! The order is [`qd_proxy_config::Router`]'s; here is what it sees of a request, and what a match does to the path.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use qd_proxy_config::{Found, RequestView, Router};
+use qd_proxy_wire::{Known, RequestHead};
 
-use parking_lot::Mutex;
-use qd_core::Clock;
-use qd_proxy_policy::{Budget, Limiter};
-use qd_proxy_wire::RequestHead;
-
-use crate::{
-    cluster::Cluster,
-    plan::{Action, Match, Matcher, PathEdit, Route},
-};
-
-/// A route with its clusters.
-#[derive(Debug)]
-pub(crate) struct Way {
-    pub(crate) route: Route,
-    /// With weights; empty if the route answers by itself.
-    pub(crate) clusters: Vec<(Arc<Cluster>, u32)>,
-    pub(crate) budget: Mutex<Budget>,
-    pub(crate) limiter: Option<Mutex<Limiter<Option<IpAddr>>>>,
-}
-
-impl Way {
-    /// One to these clusters.
-    pub(crate) fn to(route: &Route, clusters: Vec<(Arc<Cluster>, u32)>, clock: &Arc<dyn Clock>) -> Way {
-        let limited = route.rate.is_some() || route.client_rate.is_some();
-        Way {
-            clusters,
-            budget: Mutex::new(Budget::new(route.retry.budget, clock.now().mono)),
-            limiter: limited.then(|| Mutex::new(Limiter::new(route.rate, route.client_rate))),
-            route: route.clone(),
-        }
-    }
-
-    /// Finds the clusters; `Err` names one that there is not.
-    pub(crate) fn new(
-        route: &Route,
-        clusters: &HashMap<String, Arc<Cluster>>,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Way, String> {
-        let named: &[(String, u32)] = match &route.action {
-            Action::Forward(list) => list,
-            _ => &[],
-        };
-        let find = |(name, weight): &(String, u32)| match clusters.get(name) {
-            Some(cluster) => Ok((Arc::clone(cluster), *weight)),
-            None => Err(name.clone()),
-        };
-        let clusters = named.iter().map(find).collect::<Result<_, _>>()?;
-        Ok(Way::to(route, clusters, clock))
-    }
-
-    /// One of the clusters, by weight; `number` is any number.
-    pub(crate) fn cluster(&self, number: u64) -> Option<&Arc<Cluster>> {
-        if let [(only, weight)] = &self.clusters[..] {
-            return (*weight > 0).then_some(only);
-        }
-        let total: u64 = self.clusters.iter().map(|(_, w)| u64::from(*w)).sum();
-        let mut left = number.checked_rem(total)?;
-        for (cluster, weight) in &self.clusters {
-            match left.checked_sub(u64::from(*weight)) {
-                Some(rest) => left = rest,
-                None => return Some(cluster),
-            }
-        }
-        None
-    }
-}
+use crate::plan::PathEdit;
 
 /// Whether a pattern of hosts fits; both in lower case.
 pub(crate) fn host_fits(pattern: &str, host: &[u8]) -> bool {
@@ -93,93 +31,45 @@ pub(crate) fn bare_host(host: &[u8]) -> &[u8] {
     host.get(..end).unwrap_or_default()
 }
 
-impl Matcher {
-    fn fits(&self, text: &[u8]) -> bool {
-        match self {
-            Matcher::Exact(e) => text == e.as_slice(),
-            Matcher::Prefix(p) => text.starts_with(p),
-            Matcher::Regex(r) => r.is_match(text),
-        }
-    }
+/// A request as the router sees it.
+struct View<'a>(&'a RequestHead);
 
-    fn fits_path(&self, path: &[u8]) -> bool {
-        match self {
-            Matcher::Prefix(p) => {
-                let p = p.strip_suffix(b"/").unwrap_or(p);
-                path.strip_prefix(p)
-                    .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
-            }
-            other => other.fits(path),
-        }
+impl RequestView for View<'_> {
+    fn host(&self) -> &[u8] {
+        bare_host(self.0.host().unwrap_or_default())
+    }
+    fn method(&self) -> &[u8] {
+        self.0.method()
+    }
+    fn path(&self) -> &[u8] {
+        self.0.path()
+    }
+    fn query(&self) -> Option<&[u8]> {
+        self.0.query()
+    }
+    fn any_header(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut lines = self.0.fields.iter();
+        lines.any(|(n, value)| n.eq_ignore_ascii_case(name.as_bytes()) && test(value))
+    }
+    fn is_grpc(&self) -> bool {
+        is_grpc(self.0)
     }
 }
 
-/// Whether a request fits; `path` is its path in the form to compare, in which no spelling hides anything.
-fn fits(m: &Match, head: &RequestHead, path: &[u8]) -> bool {
-    let query = || {
-        let all = head.query().unwrap_or_default();
-        all.split(|b| *b == b'&').map(|pair| {
-            let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-            (
-                pair.get(..at).unwrap_or_default(),
-                pair.get(at + 1..).unwrap_or_default(),
-            )
-        })
-    };
-    m.method
-        .as_ref()
-        .is_none_or(|method| head.method() == method.as_slice())
-        && m.path.as_ref().is_none_or(|p| p.fits_path(path))
-        && m.headers
-            .iter()
-            .all(|(name, value)| head.fields.get(name).is_some_and(|v| value.fits(v)))
-        && m.query.iter().all(|(name, value)| {
-            query()
-                .find(|(n, _)| *n == name.as_slice())
-                .is_some_and(|(_, v)| value.fits(v))
-        })
+/// Whether it is a call of gRPC.
+pub(crate) fn is_grpc(head: &RequestHead) -> bool {
+    let content = head.fields.first(Known::ContentType);
+    content.is_some_and(qd_proxy_policy::class::is_grpc)
 }
 
-/// The first route that fits.
-pub(crate) fn find<'w>(ways: &'w [Arc<Way>], head: &RequestHead) -> Option<(&'w Arc<Way>, Option<&'w Match>)> {
-    let host = bare_host(head.host().unwrap_or_default());
-    let mut form = None;
-    ways.iter().find_map(|way| {
-        let route = &way.route;
-        if !route.hosts.is_empty() && !route.hosts.iter().any(|h| host_fits(h, host)) {
-            return None;
-        }
-        if route.matches.is_empty() {
-            return Some((way, None));
-        }
-        let path = form.get_or_insert_with(|| qd_proxy_config::match_form(head.path()));
-        let found = route.matches.iter().find(|m| fits(m, head, path));
-        found.map(|m| (way, Some(m)))
-    })
+/// The place of the route that a request takes, and what matched.
+pub(crate) fn find(router: &Router, head: &RequestHead) -> Option<Found> {
+    router.find(&View(head))
 }
 
-/// The target with its path replaced.
-pub(crate) fn edit_path(edit: &PathEdit, found: Option<&Match>, head: &RequestHead) -> Vec<u8> {
-    let path = head.path();
-    let mut new = match edit {
-        PathEdit::Full(full) => full.clone(),
-        PathEdit::Prefix(with) => {
-            let prefix = match found.and_then(|m| m.path.as_ref()) {
-                Some(Matcher::Prefix(p)) => p.strip_suffix(b"/").unwrap_or(p),
-                Some(Matcher::Exact(p)) => p.as_slice(),
-                _ => b"",
-            };
-            let rest = path.strip_prefix(prefix).unwrap_or(path);
-            let with = match rest.first() {
-                Some(b'/') => with.strip_suffix(b"/").unwrap_or(with),
-                _ => with,
-            };
-            [with, rest].concat()
-        }
-    };
-    if new.first() != Some(&b'/') {
-        new.insert(0, b'/');
-    }
+/// The target with its path replaced; `prefix` is how much of the path the route's match took.
+pub(crate) fn edit_path(edit: &PathEdit, prefix: usize, head: &RequestHead) -> Vec<u8> {
+    let mut new = edit.apply(head.path(), prefix);
     if let Some(query) = head.query() {
         new.push(b'?');
         new.extend_from_slice(query);
@@ -190,6 +80,8 @@ pub(crate) fn edit_path(edit: &PathEdit, found: Option<&Match>, head: &RequestHe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{HttpMatch, Match, PathMatch};
+    use qd_proxy_config::Served;
     use qd_proxy_wire::Limits;
 
     fn head(text: &str) -> RequestHead {
@@ -198,59 +90,55 @@ mod tests {
         head
     }
 
-    fn way(name: &str, hosts: &[&str], matches: Vec<Match>) -> Arc<Way> {
-        let route = Route {
-            name: Arc::from(name),
-            hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
-            matches,
-            ..Route::to("x")
-        };
-        let clock: Arc<dyn Clock> = Arc::new(qd_core::VirtualClock::default());
-        Arc::new(Way::to(&route, Vec::new(), &clock))
-    }
-
     #[test]
-    fn the_first_route_that_fits_is_taken() {
-        let path = |p: &str| Match {
-            path: Some(Matcher::Prefix(p.as_bytes().to_vec())),
-            ..Match::default()
+    fn a_request_is_seen_whole() {
+        let path = |p: &str| {
+            vec![Match::Http(HttpMatch {
+                path: PathMatch::Prefix(p.to_owned()),
+                ..HttpMatch::default()
+            })]
         };
-        let ways = [
-            way("wild", &["*.example.com"], vec![]),
-            way("api", &["example.com"], vec![path("/api")]),
-            way(
-                "query",
-                &[],
-                vec![Match {
-                    query: vec![(b"v".to_vec(), Matcher::Exact(b"2".to_vec()))],
-                    ..Match::default()
-                }],
-            ),
-        ];
-        let name = |text: &str| find(&ways, &head(text)).map(|(w, _)| w.route.name.to_string());
-        let get = |path: &str, host: &str| name(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        assert_eq!(get("/", "A.b.Example.com:80").as_deref(), Some("wild"));
-        assert_eq!(get("/api", "example.com").as_deref(), Some("api"));
-        assert_eq!(get("/api/x", "example.com").as_deref(), Some("api"));
-        assert_eq!(get("/apix", "example.com"), None);
-        assert_eq!(get("/?a=1&v=2", "h").as_deref(), Some("query"));
+        let (wild, plain) = (["*.example.com".parse().unwrap()], ["example.com".parse().unwrap()]);
+        let (api, header) = (
+            path("/api"),
+            vec![Match::Http(HttpMatch {
+                headers: vec![("x-v".parse().unwrap(), crate::plan::Matcher::Exact("2".to_owned()))],
+                ..HttpMatch::default()
+            })],
+        );
+        let router = Router::of([
+            Served {
+                hosts: &wild,
+                matches: &[],
+            },
+            Served {
+                hosts: &plain,
+                matches: &api,
+            },
+            Served {
+                hosts: &[],
+                matches: &header,
+            },
+        ]);
+        let get = |path: &str, host: &str, more: &str| {
+            let found = find(
+                &router,
+                &head(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n")),
+            );
+            found.map(|f| (f.route, f.prefix))
+        };
+        assert_eq!(get("/", "A.b.Example.com:80", ""), Some((0, 0)));
+        assert_eq!(get("/api/x", "example.com", ""), Some((1, 4)));
+        assert_eq!(get("/apix", "example.com", ""), None);
+        assert_eq!(get("/apix", "example.com", "X-V: 1\r\nx-v: 2\r\n"), Some((2, 0)));
     }
 
     #[test]
     fn prefixes_are_replaced_and_queries_stay() {
-        let found = Match {
-            path: Some(Matcher::Prefix(b"/a/".to_vec())),
-            ..Match::default()
-        };
-        for (with, path, want) in [
-            ("/b", "/a/x?q", "/b/x?q"),
-            ("/", "/a/x", "/x"),
-            ("/b/", "/a", "/b/"),
-            ("/b", "/a", "/b"),
-        ] {
+        for (with, path, want) in [("/b", "/a/x?q", "/b/x?q"), ("/", "/a/x", "/x"), ("/b", "/a", "/b")] {
             let head = head(&format!("GET {path} HTTP/1.1\r\n\r\n"));
-            let edit = PathEdit::Prefix(with.as_bytes().to_vec());
-            assert_eq!(edit_path(&edit, Some(&found), &head), want.as_bytes());
+            let edit = PathEdit::Prefix(with.to_owned());
+            assert_eq!(edit_path(&edit, 2, &head), want.as_bytes());
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::{
-    answer,
+    account, answer,
     cluster::{Cluster, UpConn},
     connect::Want,
     conns::{Listed, Spoken},
@@ -36,6 +36,7 @@ use crate::{
     shared::{Shared, Slot, Stand},
     side::H1,
     tunnel::{expect_body, pass, poll_discard},
+    way::{Client, Fork},
 };
 
 /// What is taken of a request after its connection is given up, so that the client reads the answer before it sees the end.
@@ -62,6 +63,7 @@ pub(crate) async fn connection(
         slot,
         peer,
         tls: false,
+        names: Arc::from([]),
         times: ConnTimes::now(),
         again: None,
     };
@@ -150,9 +152,11 @@ async fn secure(stand: &Stand, config: Arc<tokio_rustls::rustls::ServerConfig>, 
 
 /// Finds out what is spoken and goes on with that.
 async fn spoken(mut cx: ConnCx, stand: &Stand, mut conn: Conn) {
+    let target = fork(&cx, stand, stand.opaque.as_ref());
     if stand.plan.protocol == Protocol::Opaque {
-        if let Some(cluster) = &stand.opaque {
-            opaque(&cx, stand, cluster, conn, None).await;
+        match target {
+            Some(cluster) => opaque(&cx, stand, cluster, conn, None).await,
+            None => conn.io.reset_on_close(),
         }
         return;
     }
@@ -169,8 +173,8 @@ async fn spoken(mut cx: ConnCx, stand: &Stand, mut conn: Conn) {
             other => break other,
         }
         let waits_for_first = conn.rbuf.is_empty() && early.is_none();
-        let may_ask = waits_for_first && stand.opaque.is_some() && stand.plan.protocol == Protocol::Auto;
-        if may_ask && let Some(cluster) = &stand.opaque {
+        let may_ask = waits_for_first && target.is_some() && stand.plan.protocol == Protocol::Auto;
+        if may_ask && let Some(cluster) = target {
             match timeout(SILENCE, more(&mut conn)).await {
                 Ok(Some(_)) => continue,
                 Ok(None) => return,
@@ -225,17 +229,17 @@ async fn spoken(mut cx: ConnCx, stand: &Stand, mut conn: Conn) {
     match detected {
         Detected::Http2 => serve_h2::connection(cx, stand, conn).await,
         Detected::Http1 => {
-            if let (Some(mut up), Some(cluster)) = (early, &stand.opaque)
+            if let (Some(mut up), Some(cluster)) = (early, target)
                 && !up.side.conn.is_stale()
             {
                 let endpoint = Arc::clone(&up.slot.0);
-                if cluster.tls.is_none() && !cluster.plan.preamble {
+                if cluster.tls.is_none() && cluster.plan.is_shared() {
                     endpoint.checkin(cx.worker, up, cluster.plan.idle, Instant::now());
                 }
             }
             http1(cx, conn).await;
         }
-        _ => match (&stand.opaque, stand.plan.protocol) {
+        _ => match (target, stand.plan.protocol) {
             (Some(cluster), Protocol::Auto) => opaque(&cx, stand, cluster, conn, early).await,
             _ => {
                 // Whatever it is, it is told in the only words there are.
@@ -243,6 +247,20 @@ async fn spoken(mut cx: ConnCx, stand: &Stand, mut conn: Conn) {
             }
         },
     }
+}
+
+/// The cluster of bytes, if the client may go there.
+fn fork<'s>(cx: &ConnCx, stand: &'s Stand, fork: Option<&'s Fork>) -> Option<&'s Arc<Cluster>> {
+    let fork = fork?;
+    let client = Client {
+        address: cx.peer.map(|p| p.ip()),
+        names: &cx.names,
+    };
+    if !client.may(stand.plan.access.as_ref(), &fork.name) {
+        tracing::debug!(connection = cx.entry.id, "{}", Fault::Denied);
+        return None;
+    }
+    fork.cluster(cx.shared.roll(cx.worker, |dice| dice.bits()))
 }
 
 /// Opens a connection to the upstream before the client has said anything.
@@ -261,9 +279,12 @@ async fn ask(cx: &ConnCx, cluster: &Cluster) -> Option<Box<UpConn>> {
 async fn by_name(cx: &ConnCx, stand: &Stand, conn: Conn, name: Option<&str>) {
     let name = name.unwrap_or_default().as_bytes();
     let found = stand.passthrough.iter().find(|(p, _)| router::host_fits(p, name));
-    match (found, &stand.opaque) {
-        (Some((_, cluster)), _) | (None, Some(cluster)) => opaque(cx, stand, cluster, conn, None).await,
-        (None, None) => tracing::debug!(connection = cx.entry.id, "no cluster for this name"),
+    match fork(cx, stand, found.map(|(_, fork)| fork).or(stand.opaque.as_ref())) {
+        Some(cluster) => opaque(cx, stand, cluster, conn, None).await,
+        None => {
+            tracing::debug!(connection = cx.entry.id, "no cluster for this name");
+            conn.io.reset_on_close();
+        }
     }
 }
 
@@ -288,7 +309,7 @@ async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early
         };
         let endpoint = Arc::clone(&going.sent.endpoint);
         sum.attempts += 1;
-        sum.endpoint = Some(Arc::clone(&endpoint.name));
+        sum.endpoint = Some(Arc::clone(&endpoint));
         if let Some(capture) = &mut sum.capture {
             capture.times.chosen = Some(capture.since());
         }
@@ -320,7 +341,7 @@ async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early
         capture.times.upstream_handshake = opened.and_then(|o| o.handshake);
         capture.flow.set_stage(Stage::Answering);
     }
-    sum.endpoint = Some(Arc::clone(&up.slot.0.name));
+    sum.endpoint = Some(Arc::clone(&up.slot.0));
     let mut up = Up::H1(up);
     if let Up::H1(conn) = &mut up {
         conn.side.tunnel();
@@ -463,12 +484,7 @@ pub(crate) async fn http1(cx: ConnCx, conn: Conn) {
                     version: Version::Http11,
                     keep: false,
                 };
-                let measured = crate::meter::Measured {
-                    status: fault.status(),
-                    faulty: true,
-                    ..crate::meter::Measured::default()
-                };
-                cx.shared.meter.request(cx.worker, &measured);
+                account::refused(&cx, &fault, Instant::now());
                 answer::fault(&mut Down::H1(&mut side), &fault, kind).await
             }
         };

@@ -122,13 +122,7 @@ async fn stream(cx: ConnCx, request: Request<RecvStream>, respond: SendResponse<
         let fault = Fault::Translate(e);
         let kind = crate::answer::Kind::of(&desk.head, true);
         crate::answer::fault(&mut Down::H2(&mut down), &fault, kind).await;
-        let measured = crate::meter::Measured {
-            status: fault.status(),
-            faulty: true,
-            took: begun.elapsed(),
-            ..crate::meter::Measured::default()
-        };
-        cx.shared.meter.request(cx.worker, &measured);
+        crate::account::refused(&cx, &fault, begun);
         return;
     }
     forward::serve(&cx, &mut desk, &mut Down::H2(&mut down), framing).await;

@@ -12,8 +12,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use qd_core::{Clock, RealClock};
+use qd_core::Clock;
+use qd_proxy_config::Router;
 use qd_proxy_policy::{Dice, FaultSet, Room, shed::MAX_IN_FLIGHT};
+use qd_proxy_telemetry::{Connections, Metrics};
 use tokio::sync::Notify;
 
 use crate::{
@@ -22,19 +24,25 @@ use crate::{
     hold::Holds,
     meter::Meter,
     plan::{self, Address, UpstreamProtocol},
-    router::Way,
+    stats::{Errors, RouteStats},
     tap::Taps,
+    tellers::Tellers,
     tls::Acceptor,
+    way::{Fork, Way},
 };
 
 /// A listener as it stands.
 #[derive(Debug)]
 pub(crate) struct Stand {
     pub(crate) plan: plan::Listener,
+    /// Which of `ways` a request takes.
+    pub(crate) router: Router,
     pub(crate) ways: Vec<Arc<Way>>,
-    pub(crate) opaque: Option<Arc<Cluster>>,
-    pub(crate) passthrough: Vec<(String, Arc<Cluster>)>,
+    pub(crate) opaque: Option<Fork>,
+    pub(crate) passthrough: Vec<(String, Fork)>,
     pub(crate) tls: Option<Arc<Acceptor>>,
+    /// What is told of requests beside counting them.
+    pub(crate) tellers: Tellers,
 }
 
 /// A listener's socket, which outlives its plans.
@@ -51,6 +59,10 @@ pub(crate) struct Slot {
     pub(crate) refused: AtomicU64,
     /// Times that no descriptor was left.
     pub(crate) starved: AtomicU64,
+    /// Requests that took no route.
+    pub(crate) unrouted: Arc<RouteStats>,
+    /// Its connections.
+    pub(crate) counted: Arc<Connections>,
 }
 
 impl Slot {
@@ -68,6 +80,9 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
     pub(crate) taps: Arc<Taps>,
     pub(crate) holds: Holds,
+    pub(crate) metrics: Metrics,
+    pub(crate) errors: Errors,
+    pub(crate) slots: Mutex<HashMap<String, Arc<Slot>>>,
     pub(crate) clusters: ArcSwap<HashMap<String, Arc<Cluster>>>,
     pub(crate) ids: AtomicU64,
     pub(crate) workers: usize,
@@ -87,17 +102,20 @@ pub(crate) struct Shared {
 const DYNAMIC: usize = 512;
 
 impl Shared {
-    pub(crate) fn new(workers: usize) -> Shared {
+    pub(crate) fn new(workers: usize, clock: Arc<dyn Clock>) -> Shared {
         Shared {
             conns: Arc::default(),
             meter: Meter::new(workers),
             taps: Arc::new(Taps::new(workers)),
             holds: Holds::default(),
+            metrics: Metrics::default(),
+            errors: Errors::default(),
+            slots: Mutex::default(),
             clusters: ArcSwap::default(),
             ids: AtomicU64::new(1),
             workers,
             pseudonym: format!("qd-{:08x}", rand::random::<u32>()),
-            clock: Arc::new(RealClock::new()),
+            clock,
             dice: (0..workers.max(1))
                 .map(|_| Mutex::new(Dice::new(rand::random())))
                 .collect(),
@@ -131,15 +149,32 @@ impl Shared {
             connect_timeout: Duration::from_secs(10),
             ..plan::Cluster::new(key.clone(), [Address::Tcp(host.to_owned(), port)])
         };
-        let cluster = Arc::new(Cluster::new(&plan, None, self.workers, &self.ids, &self.clock).ok()?);
+        let cluster = Arc::new(Cluster::new(&plan, None, self).ok()?);
         if all.len() < DYNAMIC {
             all.insert(key, Arc::clone(&cluster));
         }
         Some(cluster)
     }
 
+    /// Lets windows take turns, and counts bytes of connections that go on.
+    fn tick(&self) {
+        let now = self.clock.mono();
+        self.conns.count_bytes();
+        let slots: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
+        for slot in slots {
+            slot.unrouted.tick(now);
+            slot.stand.load().ways.iter().for_each(|w| w.stats.tick(now));
+        }
+        for cluster in self.clusters.load().values() {
+            cluster.members.iter().for_each(|m| m.endpoint.stats.tick(now));
+        }
+    }
+
     /// Closes connections that were unused for too long.
     pub(crate) fn sweep(&self, worker: usize) {
+        if worker == 0 {
+            self.tick();
+        }
         let clusters = self.clusters.load_full();
         let dynamic: Vec<_> = self.dynamic.lock().values().cloned().collect();
         for cluster in clusters.values().chain(&dynamic) {

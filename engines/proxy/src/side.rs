@@ -368,6 +368,11 @@ impl Replay {
         };
     }
 
+    /// Whether all of the body is here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.ended && !self.overflowed
+    }
+
     /// Begins again.
     pub(crate) fn rewind(&mut self) {
         self.sent = 0;

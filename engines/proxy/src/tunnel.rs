@@ -38,7 +38,7 @@ pub(crate) async fn connect(
     let mut going = choose(cx, &cluster, &[], None).await?;
     let endpoint = Arc::clone(&going.sent.endpoint);
     sum.cluster = Some(Arc::clone(&cluster.name));
-    sum.endpoint = Some(Arc::clone(&endpoint.name));
+    sum.endpoint = Some(Arc::clone(&endpoint));
     sum.attempts = 1;
     let conn = match acquire(cx, &cluster, &endpoint, Want::Opaque, None).await {
         Ok(Ok(conn)) => conn,

@@ -32,8 +32,8 @@ pub use listener::{
     Admin, CertificateFiles, ClientAuth, Intercept, Listener, ListenerLimits, ListenerTimeouts, ListenerTls, Mode,
     Protocol, TlsMode,
 };
-pub use load::{Config, Failed, Loaded, Shutdown, Tracing, load, parse};
-pub use matches::{GrpcMatch, HttpMatch, Matcher, PathMatch};
+pub use load::{AccessFormat, AccessLog, Config, Failed, Loaded, Shutdown, Tracing, load, parse};
+pub use matches::{GrpcMatch, HttpMatch, Match, Matcher, PathMatch};
 pub use names::{BadName, HeaderName, Hostname};
 pub use path::match_form;
 pub use policy::{Access, AccessEntry, Rate, RateLimits, Retry};
@@ -42,5 +42,5 @@ pub use route::{
     BackendRef, GrpcRoute, GrpcRule, HttpRoute, HttpRule, ParentRef, Route, RouteKind, RuleTimeouts, StreamRoute,
     StreamRule,
 };
-pub use router::{Found, RequestView, Router};
+pub use router::{Found, RequestView, Router, Served};
 pub use short::{Short, ShortError};

@@ -1,7 +1,7 @@
 //! A file as a checked configuration.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qd_proxy_policy::shed::MAX_IN_FLIGHT;
@@ -35,6 +35,30 @@ fn whole() -> f64 {
 
 fn service() -> String {
     "quarterdeck-proxy".to_owned()
+}
+
+/// How a line of an access log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AccessFormat {
+    /// An object of JSON.
+    #[default]
+    Json,
+    /// The common log format of web servers.
+    Common,
+    /// The same with referrer and user agent.
+    Combined,
+}
+
+/// A file with a line for each request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessLog {
+    /// The file. It is appended to, and opened again when it was moved away.
+    pub path: PathBuf,
+    /// How a line is written; default `json`.
+    #[serde(default)]
+    pub format: AccessFormat,
 }
 
 /// How the proxy ends.
@@ -72,6 +96,8 @@ pub struct Config {
     pub max_in_flight: usize,
     /// Spans.
     pub tracing: Option<Spanned<Tracing>>,
+    /// A line for each request.
+    pub access_log: Option<AccessLog>,
     /// How it ends.
     pub shutdown: Shutdown,
 }
@@ -86,6 +112,7 @@ impl Default for Config {
             access: Vec::new(),
             max_in_flight: MAX_IN_FLIGHT,
             tracing: None,
+            access_log: None,
             shutdown: Shutdown::default(),
         }
     }

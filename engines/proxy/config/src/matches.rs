@@ -281,6 +281,22 @@ impl<'de> Deserialize<'de> for GrpcMatch {
     }
 }
 
+/// One way for a request to fit a rule of either kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Match {
+    /// Of HTTP.
+    Http(HttpMatch),
+    /// Of gRPC: other requests never fit.
+    Grpc(GrpcMatch),
+}
+
+impl Default for Match {
+    /// Every request.
+    fn default() -> Self {
+        Match::Http(HttpMatch::default())
+    }
+}
+
 impl GrpcMatch {
     /// Whether the path `/service/method` of a call fits.
     pub fn fits_path(&self, path: &[u8]) -> bool {

@@ -39,6 +39,17 @@ impl Hostname {
         }
     }
 
+    /// The hosts that fit both: the narrower of the two, if there is any.
+    pub fn narrowed(&self, other: &Hostname) -> Option<Hostname> {
+        let narrower = match (self, other) {
+            (Hostname::Exact(_), _) => self,
+            (_, Hostname::Exact(_)) => other,
+            (Hostname::Wildcard(a), Hostname::Wildcard(b)) if a.len() > b.len() => self,
+            _ => other,
+        };
+        self.meets(other).then(|| narrower.clone())
+    }
+
     /// Whether there is a host that fits both.
     pub fn meets(&self, other: &Hostname) -> bool {
         match (self, other) {
@@ -144,6 +155,17 @@ mod tests {
         assert!(host("*.b.example.com").meets(&host("*.example.com")));
         assert!(!host("*.example.com").meets(&host("example.com")));
         assert!(!host("*.example.com").meets(&host("*.xexample.com")));
+    }
+
+    #[test]
+    fn the_narrower_host_is_what_both_serve() {
+        let both = |a: &str, b: &str| host(a).narrowed(&host(b)).map(|h| h.to_string());
+        assert_eq!(both("*.example.com", "a.example.com").as_deref(), Some("a.example.com"));
+        assert_eq!(
+            both("*.b.example.com", "*.example.com").as_deref(),
+            Some("*.b.example.com")
+        );
+        assert_eq!(both("*.example.com", "other.com"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use qd_tree::{Node, NodeValue, Spanned, carry};
 use serde::{Deserialize, Deserializer};
 
 use crate::filter::Filter;
-use crate::matches::{GrpcMatch, HttpMatch};
+use crate::matches::{GrpcMatch, HttpMatch, Match};
 use crate::names::Hostname;
 use crate::policy::{RateLimits, Retry};
 use crate::value;
@@ -195,6 +195,14 @@ pub struct GrpcRule {
 }
 
 impl GrpcRule {
+    /// The ways to fit; without any in the file, the one that every call fits.
+    pub fn ways(&self) -> Vec<Match> {
+        match self.matches.is_empty() {
+            true => vec![Match::Grpc(GrpcMatch::default())],
+            false => self.matches.iter().map(|m| Match::Grpc(m.value.clone())).collect(),
+        }
+    }
+
     /// One of its clusters, by weight; `number` is any number, evenly spread.
     pub fn backend(&self, number: u64) -> Option<&BackendRef> {
         by_weight(&self.backend_refs, number)

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::load::Config;
-use crate::matches::{GrpcMatch, HttpMatch, Matcher, PathMatch};
+use crate::matches::{HttpMatch, Match, Matcher, PathMatch};
 use crate::names::{HeaderName, Hostname};
 use crate::path::match_form;
 use crate::route::Route;
@@ -47,20 +47,9 @@ pub struct Found {
 }
 
 #[derive(Debug, Clone)]
-enum Conditions {
-    Http {
-        path: PathMatch,
-        headers: Vec<(HeaderName, Matcher)>,
-        query: Vec<(String, Matcher)>,
-        method: Option<String>,
-    },
-    Grpc(GrpcMatch),
-}
-
-#[derive(Debug, Clone)]
 struct Entry {
     found: Found,
-    conditions: Conditions,
+    conditions: Match,
 }
 
 /// How an entry's path is found.
@@ -73,12 +62,12 @@ enum Place {
 impl Entry {
     fn place(&self) -> Place {
         match &self.conditions {
-            Conditions::Http { path, .. } => match path {
+            Match::Http(m) => match &m.path {
                 PathMatch::Exact(path) => Place::Exact(path.clone().into_bytes()),
                 PathMatch::Prefix(path) => Place::Prefix(path.clone().into_bytes()),
                 PathMatch::Regex(_) => Place::Tried,
             },
-            Conditions::Grpc(m) => match (&m.service, &m.method) {
+            Match::Grpc(m) => match (&m.service, &m.method) {
                 (Some(Matcher::Exact(s)), Some(Matcher::Exact(m))) => Place::Exact(format!("/{s}/{m}").into_bytes()),
                 (Some(Matcher::Exact(service)), None) => Place::Prefix(format!("/{service}").into_bytes()),
                 (None, None) => Place::Prefix(Vec::new()),
@@ -95,10 +84,8 @@ impl Entry {
             Place::Prefix(prefix) => (2, prefix.len()),
         };
         let (method, headers, query) = match &self.conditions {
-            Conditions::Http {
-                method, headers, query, ..
-            } => (method.is_some(), headers.len(), query.len()),
-            Conditions::Grpc(m) => (m.method.is_some(), m.headers.len(), 0),
+            Match::Http(m) => (m.method.is_some(), m.headers.len(), m.query_params.len()),
+            Match::Grpc(m) => (m.method.is_some(), m.headers.len(), 0),
         };
         let Found {
             route, rule, matched, ..
@@ -121,20 +108,16 @@ impl Entry {
                 .all(|(name, value)| request.any_header(name.as_str(), &mut |v| value.fits(v)))
         };
         match &self.conditions {
-            Conditions::Http {
-                path: own,
-                headers,
-                query,
-                method,
-            } => {
-                own.fits(path)
-                    && method.as_ref().is_none_or(|m| m.as_bytes() == request.method())
-                    && fields(headers)
-                    && query
+            Match::Http(own) => {
+                own.path.fits(path)
+                    && own.method.as_ref().is_none_or(|m| m.as_bytes() == request.method())
+                    && fields(&own.headers)
+                    && own
+                        .query_params
                         .iter()
                         .all(|(name, value)| parameter(request.query(), name).is_some_and(|v| value.fits(&v)))
             }
-            Conditions::Grpc(own) => request.is_grpc() && own.fits_path(path) && fields(&own.headers),
+            Match::Grpc(own) => request.is_grpc() && own.fits_path(path) && fields(&own.headers),
         }
     }
 }
@@ -223,34 +206,43 @@ pub struct Router {
     any: Bucket,
 }
 
+/// A rule as a router takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Served<'a> {
+    /// Its hosts; all if there is none.
+    pub hosts: &'a [Hostname],
+    /// The ways to fit, any of them; every request if there is none.
+    pub matches: &'a [Match],
+}
+
 impl Router {
     /// The HTTP and gRPC routes of a listener.
     pub fn new(config: &Config, listener: &str) -> Router {
-        let own = config.listener(listener).and_then(|l| l.hostname.clone());
+        let own = config.listener(listener).and_then(|l| l.hostname.as_ref());
         let mut hosts: HashMap<Option<Hostname>, Vec<Entry>> = HashMap::new();
         for (route, of) in config.routes_of(listener) {
-            let entries = entries(route, of);
-            let names = of.hostnames();
-            let served: Vec<Option<Hostname>> = if names.is_empty() {
-                vec![own.clone()]
-            } else {
-                let narrowed = |name: &Hostname| match &own {
-                    None => Some(name.clone()),
-                    Some(own) if !own.meets(name) => None,
-                    // The narrower of the two is what both serve.
-                    Some(own) => Some(match (own, name) {
-                        (Hostname::Exact(_), _) => own.clone(),
-                        (_, Hostname::Exact(_)) => name.clone(),
-                        (Hostname::Wildcard(a), Hostname::Wildcard(b)) if a.len() > b.len() => own.clone(),
-                        _ => name.clone(),
-                    }),
-                };
-                names.iter().filter_map(|name| narrowed(name)).map(Some).collect()
-            };
-            for host in served {
+            let entries = route_entries(route, of);
+            let names = of.hostnames().iter().map(|h| &h.value);
+            for host in served(own, names) {
                 hosts.entry(host).or_default().extend(entries.iter().cloned());
             }
         }
+        Router::build(hosts)
+    }
+
+    /// Rules without a configuration around them: [`Found::route`] is the place in `rules`, and [`Found::rule`] is 0.
+    pub fn of<'a>(rules: impl IntoIterator<Item = Served<'a>>) -> Router {
+        let mut hosts: HashMap<Option<Hostname>, Vec<Entry>> = HashMap::new();
+        for (route, rule) in rules.into_iter().enumerate() {
+            let entries = entries(route, 0, rule.matches.iter().cloned());
+            for host in served(None, rule.hosts.iter()) {
+                hosts.entry(host).or_default().extend(entries.iter().cloned());
+            }
+        }
+        Router::build(hosts)
+    }
+
+    fn build(hosts: HashMap<Option<Hostname>, Vec<Entry>>) -> Router {
         let mut router = Router::default();
         for (host, entries) in hosts {
             let bucket = Bucket::new(entries);
@@ -292,56 +284,58 @@ impl Router {
     }
 }
 
-/// A route's matches, each for itself.
-fn entries(route: usize, of: &Route) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let mut add = |rule: usize, matched: usize, conditions: Conditions| {
-        let prefix = match &conditions {
-            Conditions::Http {
-                path: PathMatch::Prefix(prefix),
-                ..
-            } => prefix.len(),
-            _ => 0,
-        };
-        entries.push(Entry {
-            found: Found {
-                route,
-                rule,
-                matched,
-                prefix,
+/// The hosts of a route that its listener, which may have one of its own, serves; `None` for any.
+fn served<'a>(own: Option<&Hostname>, names: impl ExactSizeIterator<Item = &'a Hostname>) -> Vec<Option<Hostname>> {
+    if names.len() == 0 {
+        return vec![own.cloned()];
+    }
+    let narrowed = names.filter_map(|name| own.map_or_else(|| Some(name.clone()), |own| own.narrowed(name)));
+    narrowed.map(Some).collect()
+}
+
+/// A rule's matches, each for itself.
+fn entries(route: usize, rule: usize, matches: impl ExactSizeIterator<Item = Match>) -> Vec<Entry> {
+    let entry = |(matched, conditions): (usize, Match)| Entry {
+        found: Found {
+            route,
+            rule,
+            matched,
+            prefix: match &conditions {
+                Match::Http(HttpMatch {
+                    path: PathMatch::Prefix(prefix),
+                    ..
+                }) => prefix.len(),
+                _ => 0,
             },
-            conditions,
-        });
+        },
+        conditions,
     };
-    let http = |m: &HttpMatch| Conditions::Http {
-        path: m.path.clone(),
-        headers: m.headers.clone(),
-        query: m.query_params.clone(),
-        method: m.method.clone(),
-    };
+    match matches.len() {
+        0 => vec![entry((0, Match::default()))],
+        _ => matches.enumerate().map(entry).collect(),
+    }
+}
+
+/// The same of all rules of a route.
+fn route_entries(route: usize, of: &Route) -> Vec<Entry> {
+    let of_rule = |(rule, matches): (usize, Vec<Match>)| entries(route, rule, matches.into_iter());
     match of {
         Route::Http(r) => {
-            for (rule, of) in r.rules.iter().enumerate() {
-                if of.matches.is_empty() {
-                    add(rule, 0, http(&HttpMatch::default()));
-                }
-                of.matches.iter().enumerate().for_each(|(i, m)| add(rule, i, http(m)));
-            }
+            let rules = r
+                .rules
+                .iter()
+                .map(|rule| rule.matches.iter().map(|m| Match::Http(m.value.clone())).collect());
+            rules.enumerate().flat_map(of_rule).collect()
         }
-        Route::Grpc(r) => {
-            for (rule, of) in r.rules.iter().enumerate() {
-                if of.matches.is_empty() {
-                    add(rule, 0, Conditions::Grpc(GrpcMatch::default()));
-                }
-                of.matches
-                    .iter()
-                    .enumerate()
-                    .for_each(|(i, m)| add(rule, i, Conditions::Grpc(m.value.clone())));
-            }
-        }
-        Route::Tcp(_) | Route::Tls(_) => {}
+        Route::Grpc(r) => r
+            .rules
+            .iter()
+            .map(|rule| rule.ways())
+            .enumerate()
+            .flat_map(of_rule)
+            .collect(),
+        Route::Tcp(_) | Route::Tls(_) => Vec::new(),
     }
-    entries
 }
 
 impl Config {

@@ -60,7 +60,7 @@ impl Load {
 
     /// Counts a request as pending until the dispatch is settled or dropped.
     pub fn dispatch(self: &Arc<Load>, clock: &Arc<dyn Clock>) -> Dispatch {
-        self.dispatch_at(clock, clock.now().mono)
+        self.dispatch_at(clock, clock.mono())
     }
 
     /// The same for one who has just looked at the clock, which is most of what a dispatch costs.
@@ -110,7 +110,7 @@ impl Dispatch {
 
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        let now = self.ended.unwrap_or_else(|| self.clock.now().mono);
+        let now = self.ended.unwrap_or_else(|| self.clock.mono());
         let sample = self.penalty.unwrap_or_else(|| now.since(self.since));
         self.load.pending.fetch_sub(1, Ordering::Relaxed);
         self.load.latency.lock().sample(sample, now);

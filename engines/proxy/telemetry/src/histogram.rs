@@ -118,6 +118,13 @@ impl Latencies {
             .map(|(at, count)| (Duration::from_micros(highest(at)), *count))
     }
 
+    /// Takes others out, as far as they are in.
+    pub fn remove(&mut self, other: &Latencies) {
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum = sum.saturating_sub(*count);
+        }
+    }
+
     /// Takes others in.
     pub fn merge(&mut self, other: &Latencies) {
         for (sum, count) in self.counts.iter_mut().zip(&other.counts) {

@@ -133,7 +133,7 @@ fn a_proxy_header_says_who_the_client_is() {
 #[test]
 fn an_upstream_may_want_a_proxy_header() {
     let origin = Origin::new();
-    let front = front_with(&origin, |p| p.clusters[0].preamble = true);
+    let front = front_with(&origin, |p| p.clusters[0].preamble = qd_proxy::plan::SendPreamble::V2);
     let mut client = front.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut upstream = origin.accept();

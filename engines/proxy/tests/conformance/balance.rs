@@ -9,7 +9,10 @@ use std::{
 };
 
 use qd_core::{Filter, Now, Schema, Timestamp};
-use qd_proxy::policy::{BackoffConfig, BreakerConfig, Fault, FaultAction, RateLimit, Strategy};
+use qd_proxy::{
+    plan::HashOn,
+    policy::{BackoffConfig, BreakerConfig, Fault, FaultAction, RateLimit, Strategy},
+};
 
 use crate::harness::*;
 
@@ -157,7 +160,7 @@ fn a_consistent_hash_keeps_a_client_where_it_was() {
     let origins: Vec<_> = (0..3).map(|_| origin(200, 0)).collect();
     let mut plan = plan(&origins.iter().map(|(o, _)| o).collect::<Vec<_>>());
     plan.clusters[0].strategy = Strategy::ConsistentHash;
-    plan.clusters[0].hash_header = Some(b"x-user".to_vec());
+    plan.clusters[0].hash_on = HashOn::Header("x-user".parse().unwrap());
     let front = start(&plan);
     let manners: Vec<_> = origins
         .into_iter()

@@ -92,7 +92,7 @@ fn options_may_ask_about_everything() {
 fn no_route_is_404() {
     let origin = Origin::new();
     let front = front_with(&origin, |p| {
-        p.listeners[0].routes[0].hosts = vec!["a.example".to_owned()]
+        p.listeners[0].routes[0].hosts = vec!["a.example".parse().unwrap()]
     });
     let mut client = front.connect();
     client.send("GET / HTTP/1.1\r\nHost: b.example\r\n\r\n");

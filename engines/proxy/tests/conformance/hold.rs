@@ -135,8 +135,8 @@ fn bytes_that_are_passed_are_a_flow() {
 fn attempts_that_failed_are_told() {
     let (origin, other) = (Origin::new(), Origin::new());
     let mut plan = plan(&[&origin, &other]);
-    plan.listeners[0].routes[0].retry.attempts = 1;
-    plan.listeners[0].routes[0].retry.statuses = vec![503];
+    plan.listeners[0].routes[0].retry.policy.attempts = 1;
+    plan.listeners[0].routes[0].retry.policy.statuses = vec![503..=503];
     let front = start(&plan);
     let mut tap = front.proxy.tap(TapRequest::default());
     let mut client = front.connect();

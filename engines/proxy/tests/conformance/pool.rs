@@ -104,8 +104,8 @@ fn connections_to_an_endpoint_that_is_removed_are_closed() {
 fn retries_take_another_endpoint_with_the_same_body() {
     let (bad, good) = (Origin::new(), Origin::new());
     let mut plan: Plan = plan(&[&bad, &good]);
-    plan.listeners[0].routes[0].retry.attempts = 1;
-    plan.listeners[0].routes[0].retry.statuses = vec![503];
+    plan.listeners[0].routes[0].retry.policy.attempts = 1;
+    plan.listeners[0].routes[0].retry.policy.statuses = vec![503..=503];
     let front = start(&plan);
     let mut client = front.connect();
     client.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");

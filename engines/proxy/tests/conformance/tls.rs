@@ -279,7 +279,7 @@ fn tls_is_passed_through_by_the_name_it_asks_for() {
     second.name = "b".to_owned();
     second.endpoints = vec![(b.endpoint(), 1)];
     plan.clusters.push(second);
-    plan.listeners[0].passthrough = vec![("*.b.example".to_owned(), "b".to_owned())];
+    plan.listeners[0].passthrough = vec![("*.b.example".to_owned(), "b".into())];
     let front = start(&plan);
     for (name, to) in [("x.b.example", &b), ("other.example", &a)] {
         let config = client_config(&Authority::new(), None, &[]);

@@ -150,6 +150,24 @@ pub fn write(out: &mut Vec<u8>, addresses: Option<(SocketAddr, SocketAddr)>) {
     }
 }
 
+/// Writes version 1, the one in text. Addresses of two families can't be told in it and are unknown then.
+pub fn write_text(out: &mut Vec<u8>, addresses: Option<(SocketAddr, SocketAddr)>) {
+    let line = match addresses {
+        Some((from, to)) if from.is_ipv4() == to.is_ipv4() => {
+            let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
+            format!(
+                "PROXY {family} {} {} {} {}\r\n",
+                from.ip(),
+                to.ip(),
+                from.port(),
+                to.port()
+            )
+        }
+        _ => "PROXY UNKNOWN\r\n".to_owned(),
+    };
+    out.extend_from_slice(line.as_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +182,11 @@ mod tests {
             write(&mut out, ends);
             out
         };
+        let in_text = |ends| {
+            let mut out = Vec::new();
+            write_text(&mut out, ends);
+            out
+        };
         for (bytes, want) in [
             (b"PROXY TCP4 1.2.3.4 6.7.8.9 5 10\r\n".to_vec(), Some((a, b))),
             (b"PROXY TCP6 ::1 ::2 5 10\r\n".to_vec(), Some((c, d))),
@@ -171,6 +194,9 @@ mod tests {
             (written(Some((a, b))), Some((a, b))),
             (written(Some((c, d))), Some((c, d))),
             (written(None), None),
+            (in_text(Some((a, b))), Some((a, b))),
+            (in_text(Some((c, d))), Some((c, d))),
+            (in_text(Some((a, d))), None),
         ] {
             for end in 0..bytes.len() {
                 assert_eq!(parse(&bytes[..end]), Err(PreambleError::More));

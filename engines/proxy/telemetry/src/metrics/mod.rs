@@ -14,7 +14,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use qd_proxy_policy::{Cause, Class, GrpcCode};
+use qd_proxy_policy::{Class, GrpcCode};
+
+pub use prometheus::Page;
 
 /// Upper bounds of the buckets of latencies, in milliseconds.
 pub const BUCKETS_MS: [u64; 25] = [
@@ -267,6 +269,16 @@ impl Closed {
 }
 
 impl Connections {
+    /// Bytes came from the peers.
+    pub fn read(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes went to the peers.
+    pub fn wrote(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Counts a connection as open until what is given is dropped.
     pub fn open(self: &Arc<Connections>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -322,7 +334,6 @@ impl Drop for Open {
 pub struct Metrics {
     requests: Mutex<HashMap<RequestLabels, Arc<Requests>>>,
     connections: Mutex<HashMap<ConnectionLabels, Arc<Connections>>>,
-    causes: [AtomicU64; Cause::ALL.len()],
     max_sets: usize,
 }
 
@@ -338,7 +349,6 @@ impl Metrics {
         Metrics {
             requests: Mutex::default(),
             connections: Mutex::default(),
-            causes: [const { AtomicU64::new(0) }; Cause::ALL.len()],
             max_sets: max_sets.max(1),
         }
     }
@@ -350,6 +360,10 @@ impl Metrics {
             return Arc::clone(known);
         }
         let mut labels = labels.clone();
+        if sets.len() >= self.max_sets {
+            // Endpoints that nobody holds any more are gone for good.
+            sets.retain(|l, counters| l.endpoint.is_empty() || Arc::strong_count(counters) > 1);
+        }
         if sets.len() >= self.max_sets {
             labels.authority = OTHER.into();
             if !labels.endpoint.is_empty() {
@@ -371,16 +385,11 @@ impl Metrics {
         }
         let mut labels = labels.clone();
         if sets.len() >= self.max_sets {
+            sets.retain(|_, counters| Arc::strong_count(counters) > 1);
+        }
+        if sets.len() >= self.max_sets {
             labels.name = OTHER.into();
         }
         Arc::clone(sets.entry(labels).or_default())
-    }
-
-    /// The proxy answered by itself.
-    pub fn cause(&self, cause: Cause) {
-        let at = Cause::ALL.iter().position(|c| *c == cause);
-        if let Some(count) = at.and_then(|at| self.causes.get(at)) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }

@@ -5,15 +5,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use qd_proxy_policy::Cause;
-
 use super::{
     Answers, BUCKETS_MS, Closed, ConnectionLabels, Connections, Metrics, OTHER, PeerSide, RequestLabels, Requests,
 };
 
 impl Metrics {
-    /// Everything as text for Prometheus (format 0.0.4), in a stable order.
-    pub fn render(&self) -> String {
+    /// Adds everything to a page, in a stable order.
+    pub fn write(&self, page: &mut Page) {
         let mut requests: Vec<_> = self
             .requests
             .lock()
@@ -34,7 +32,7 @@ impl Metrics {
             .into_iter()
             .map(|(l, c)| (connection_labels(&l), c))
             .collect();
-        let mut out = String::with_capacity(4_096);
+        let mut out = std::mem::take(&mut page.0);
         head(&mut out, "request_total", "counter", "Total count of HTTP requests.");
         for (labels, r) in &requests {
             line(&mut out, "request_total", labels, r.total());
@@ -94,24 +92,50 @@ impl Metrics {
                 }
             }
         }
-        head(
-            &mut out,
-            "proxy_errors_total",
-            "counter",
-            "Total count of responses of the proxy itself.",
-        );
-        for (cause, count) in Cause::ALL.iter().zip(&self.causes) {
-            let count = count.load(Ordering::Relaxed);
-            if count > 0 {
-                line(
-                    &mut out,
-                    "proxy_errors_total",
-                    &format!("error=\"{}\"", cause.word()),
-                    count,
-                );
+        page.0 = out;
+    }
+
+    /// Only these counters as a text.
+    pub fn render(&self) -> String {
+        let mut page = Page::default();
+        self.write(&mut page);
+        page.finish()
+    }
+}
+
+/// A text for Prometheus (format 0.0.4) that is being written.
+#[derive(Debug, Default)]
+pub struct Page(String);
+
+impl Page {
+    /// Adds a metric with its rows: labels and a value each. Nothing is written for a metric without rows.
+    pub fn family(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Vec<(&'static str, String)>, f64)>,
+    ) {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
+            return;
+        }
+        head(&mut self.0, name, kind, help);
+        for (labels, value) in rows {
+            let labels: Vec<String> = labels
+                .iter()
+                .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+                .collect();
+            match labels.is_empty() {
+                true => drop(writeln!(self.0, "{name} {value}")),
+                false => line(&mut self.0, name, &labels.join(","), value),
             }
         }
-        out
+    }
+
+    /// The text.
+    pub fn finish(self) -> String {
+        self.0
     }
 }
 

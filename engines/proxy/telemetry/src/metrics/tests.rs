@@ -118,13 +118,32 @@ fn invented_hosts_and_statuses_are_bounded() {
 }
 
 #[test]
+fn endpoints_that_are_gone_make_room() {
+    let metrics = Metrics::new(10);
+    let endpoint = |n: usize| RequestLabels {
+        endpoint: format!("10.0.0.{n}:80").into(),
+        ..labels("api")
+    };
+    let held: Vec<_> = (0..3).map(|n| metrics.requests(&endpoint(n))).collect();
+    (3..100).for_each(|n| drop(metrics.requests(&endpoint(n))));
+    let text = metrics.render();
+    assert!(!text.contains("target_addr=\"other\""), "{text}");
+    assert!((0..3).all(|n| text.contains(&format!("10.0.0.{n}:80"))));
+    drop(held);
+}
+
+#[test]
 fn values_are_escaped() {
     let metrics = Metrics::default();
     metrics.requests(&labels("a\"b\\c\nd")).begin();
-    metrics.cause(Cause::NoRoute);
-    let text = metrics.render();
+    let mut page = Page::default();
+    metrics.write(&mut page);
+    let row = (vec![("error", "no-\"route".to_owned())], 1.0);
+    page.family("proxy_errors_total", "counter", "What the proxy said by itself.", [row]);
+    page.family("nothing_total", "counter", "Nothing.", []);
+    let text = page.finish();
     assert!(text.contains(r#"authority="a\"b\\c\nd""#), "{text}");
-    assert!(text.contains("proxy_errors_total{error=\"no-route\"} 1"));
+    assert!(text.contains("proxy_errors_total{error=\"no-\\\"route\"} 1"));
     assert!(text.lines().all(|l| l.starts_with('#') || l.contains("} ")));
 }
 
