@@ -51,3 +51,52 @@ pub enum SearchError {
     #[error("the pattern is not a regular expression: {0}")]
     Pattern(String),
 }
+
+/// Why a terminal could not be restored from a checkpoint ([`crate::Vt::restore`]). Places are counted in bytes from the
+/// beginning of the checkpoint's body, or of a block's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// It does not begin as a checkpoint does.
+    #[error("this is not the checkpoint of a terminal")]
+    Foreign,
+    /// It was written by a program that keeps other things, or keeps them otherwise.
+    #[error("the checkpoint is written in form {found}, this program reads form {known}")]
+    Version {
+        /// The form it is written in.
+        found: u8,
+        /// The form that is known.
+        known: u8,
+    },
+    /// It is shorter than it says, or its checksum is another.
+    #[error("the checkpoint is cut off or damaged ({have} bytes of {want}, or a wrong checksum)")]
+    Torn {
+        /// How many bytes there are.
+        have: usize,
+        /// How many there should be.
+        want: usize,
+    },
+    /// It ends too early.
+    #[error("the checkpoint ends at byte {at}, in {what}")]
+    Short {
+        /// What was read.
+        what: &'static str,
+        /// Where.
+        at: usize,
+    },
+    /// Something in it cannot be.
+    #[error("what the checkpoint says of {what}, up to byte {at}, cannot be")]
+    Bad {
+        /// What was read.
+        what: &'static str,
+        /// Where.
+        at: usize,
+    },
+    /// It is of a screen that is larger than any that is restored ([`crate::CELLS_MAX`]).
+    #[error("the checkpoint is of a screen of {cols} by {rows} cells, which is more than can be restored")]
+    TooLarge {
+        /// Columns.
+        cols: u16,
+        /// Rows.
+        rows: u16,
+    },
+}

@@ -4,6 +4,7 @@
 //! used without a process (tests, replay). Everything is synchronous, non-blocking and single-threaded: the caller polls
 //! [`Terminal::fd`] and gives turns. Nothing here draws, sleeps, spawns a thread or reads the clock.
 
+mod codec;
 mod error;
 mod event;
 pub mod fuzz;
@@ -14,11 +15,13 @@ mod pty;
 mod scrollback;
 mod vt;
 
-pub use error::{SearchError, TerminalError};
+pub use error::{RestoreError, SearchError, TerminalError};
 pub use event::{Modes, MouseEncoding, MouseWant, Palette, Progress, Rgb, Scheme, VtEvent};
 pub use keys::{KeyModes, ModifyOtherKeys, encode_key};
 pub use mouse::encode_mouse;
 pub use pty::{ExitStatus, Focus, More, SpawnSpec, Terminal, Turn, WRITE_QUEUE_MAX, kill_orphans, reap_orphans};
+pub use scrollback::{ClosedBlock, block_number, split_blocks};
 pub use vt::{
-    Case, Direction, LinesCopy, Match, MatchCount, Pos, Query, QueryKind, SYNC_TIMEOUT, ScrollbackLimits, Shape, Vt,
+    CELLS_MAX, Case, Checkpoint, Direction, LinesCopy, Match, MatchCount, Pos, Query, QueryKind, Restored,
+    SYNC_TIMEOUT, ScrollbackLimits, Shape, Vt,
 };

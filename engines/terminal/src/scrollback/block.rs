@@ -6,7 +6,10 @@ use super::row::{RowView, Run, Style, glyphs};
 /// A block is closed when it has this many bytes of text…
 const BLOCK_TEXT: usize = 48 * 1024;
 /// …or this many pieces.
-const BLOCK_PIECES: usize = 1024;
+pub(super) const BLOCK_PIECES: usize = 1024;
+/// …or so many runs, or so many styles: what is open is written into every checkpoint.
+const BLOCK_RUNS: usize = 8192;
+const BLOCK_STYLES: usize = 2048;
 
 const OPEN: u32 = 1 << 31;
 const ASCII: u32 = 1 << 30;
@@ -83,6 +86,10 @@ impl Walk {
 
 #[derive(Debug, Default)]
 pub(super) struct Block {
+    /// What it is called outside; another one when it is changed after it was closed.
+    pub(super) number: u64,
+    /// The checksum of what was handed out of it, once it is closed and was handed out.
+    pub(super) handed: Option<u32>,
     /// The number of its first row that is kept, as long as no piece is gone.
     pub(super) first: u64,
     /// The number of its first piece, counted from the first ever.
@@ -101,7 +108,9 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn clear(&mut self, first: u64, piece: u64) {
+    pub(super) fn clear(&mut self, number: u64, first: u64, piece: u64) {
+        self.number = number;
+        self.handed = None;
         self.first = first;
         self.piece = piece;
         self.gone = 0;
@@ -117,8 +126,8 @@ impl Block {
     pub(super) fn full(&self) -> bool {
         self.text.len() >= BLOCK_TEXT
             || self.pieces.len() >= BLOCK_PIECES
-            || self.runs.len() >= BLOCK_TEXT / 2
-            || self.styles.len() >= 50_000
+            || self.runs.len() >= BLOCK_RUNS
+            || self.styles.len() >= BLOCK_STYLES
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -8,16 +8,19 @@
 
 mod block;
 mod row;
+mod save;
 mod write;
 
 use std::{cell::Cell, collections::VecDeque};
 
+pub use self::save::{ClosedBlock, block_number, split_blocks};
 use self::{
     block::{Block, NARROW, Walk},
     write::{PIECE_CELLS, Tail},
 };
 pub(crate) use self::{
     row::{RowView, Style, unsure_char},
+    save::NUMBER_MAX,
     write::RowWriter,
 };
 
@@ -26,6 +29,8 @@ pub(crate) use self::{
 pub(crate) struct Scrollback {
     blocks: VecDeque<Block>,
     spare: Option<Block>,
+    /// The number of the next block.
+    next_block: u64,
     /// The width, in cells.
     cols: u32,
     /// The number of the first row kept.
@@ -54,6 +59,7 @@ impl Scrollback {
         Self {
             blocks: VecDeque::new(),
             spare: None,
+            next_block: 0,
             cols: u32::from(u16::MAX),
             first: 0,
             next: 0,
@@ -93,6 +99,7 @@ impl Scrollback {
             cols: self.cols,
             first: self.next + skip,
             next: self.next + skip,
+            next_block: self.next_block,
             ..Self::new(self.max_lines, self.max_bytes)
         };
     }
@@ -101,7 +108,8 @@ impl Scrollback {
     fn next_block(&mut self) {
         let mut block = self.spare.take().unwrap_or_default();
         let piece = self.blocks.back().map_or(0, |b| b.piece + b.pieces.len() as u64);
-        block.clear(self.next, piece);
+        block.clear(self.next_block, self.next, piece);
+        self.next_block += 1;
         self.bytes += self.blocks.back().map_or(0, Block::bytes);
         self.blocks.push_back(block);
     }
@@ -276,6 +284,9 @@ impl Scrollback {
             self.widest = self.widest.max(b.widest);
             self.kept -= 1;
             if block < last {
+                b.number = self.next_block;
+                b.handed = None;
+                self.next_block += 1;
                 self.bytes = (self.bytes + b.bytes()).saturating_sub(before);
             }
             for m in marks.iter_mut().filter(|m| m.block == block && m.piece > i) {

@@ -9,8 +9,8 @@ use qd_tty::{Attrs, Cell, Color, LinkId, Sym, Underline};
 
 use crate::scrollback::{RowWriter, Scrollback, Style, unsure_char};
 
-const DEFAULT_FG: SrcColor = SrcColor::Named(NamedColor::Foreground);
-const DEFAULT_BG: SrcColor = SrcColor::Named(NamedColor::Background);
+pub(super) const DEFAULT_FG: SrcColor = SrcColor::Named(NamedColor::Foreground);
+pub(super) const DEFAULT_BG: SrcColor = SrcColor::Named(NamedColor::Background);
 
 /// Flags that change how a blank looks, or what it means.
 const SHOWS: Flags = Flags::INVERSE
@@ -205,7 +205,7 @@ pub(super) fn convert(cells: &[Src], out: &mut [Cell]) {
 
 /// What is known of a row without looking at its cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Hint(u16);
+pub(super) struct Hint(pub(super) u16);
 
 impl Hint {
     /// Nothing is known.
@@ -229,8 +229,14 @@ impl Hint {
         };
     }
 
+    /// Whether it is true of a row.
+    pub(super) fn holds(self, cells: &[Src]) -> bool {
+        let n = self.width().min(cells.len());
+        (!self.plain() || cells[..n].iter().all(is_plain)) && cells[n..].iter().all(blank)
+    }
+
     /// How many cells there are before none but blanks follow.
-    fn width(self) -> usize {
+    pub(super) fn width(self) -> usize {
         if self == Self::UNKNOWN {
             usize::MAX
         } else {
@@ -239,7 +245,7 @@ impl Hint {
     }
 
     /// Whether all cells up to there are printable ASCII in the default style.
-    fn plain(self) -> bool {
+    pub(super) fn plain(self) -> bool {
         self != Self::UNKNOWN && self.0 & Self::PLAIN != 0
     }
 }

@@ -19,7 +19,7 @@ use unicode_width::UnicodeWidthChar;
 
 use super::{
     cells::{self, Hint},
-    grid::{Dims, new_term},
+    grid::{Dims, Tabs, new_term},
     parser::{Params, Perform, Terminator},
 };
 use crate::{ModifyOtherKeys, Palette, Rgb, VtEvent, scrollback::Scrollback};
@@ -71,10 +71,14 @@ pub(super) struct Core {
     pub(super) region: Range<usize>,
     /// The active character set, as `Term` has it.
     pub(super) charset: CharsetIndex,
+    /// The tab stops, as `Term` has them.
+    pub(super) tabs: Tabs,
     pub(super) last_char: Option<char>,
     pub(super) store: Scrollback,
     /// Rows above the main screen in its grid, while the alternate screen is shown.
     pub(super) hot_behind: usize,
+    /// The alternate screen was shown since the last full reset.
+    pub(super) alt_used: bool,
     /// The main grid has room for all rows it may take.
     pub(super) roomy: bool,
     /// What is known of each row above the main screen.
@@ -113,9 +117,11 @@ impl Core {
             path: Path::Fast,
             region: 0..dims.rows,
             charset: CharsetIndex::G0,
+            tabs: Tabs::new(dims.cols),
             last_char: None,
             store,
             hot_behind: 0,
+            alt_used: false,
             roomy: false,
             widths: VecDeque::new(),
             screen_widths: VecDeque::new(),

@@ -22,7 +22,7 @@ use crate::{ModifyOtherKeys, Scheme, VtEvent};
 /// The size of a cell that is told to programs which ask in pixels: what most fonts have, about.
 const CELL_PIXELS: (usize, usize) = (8, 16);
 /// How deep the stacks of titles and of keyboard flags are.
-const STACK_MAX: usize = 32;
+pub(super) const STACK_MAX: usize = 32;
 
 fn private(mode: u16) -> Option<NamedPrivateMode> {
     use NamedPrivateMode as M;
@@ -96,8 +96,14 @@ impl Core {
             ([b'>'], b'c') if p.get(0, 0) == 0 => self.reply(b"\x1b[>0;400;0c"),
             ([b'='], b'c') if p.get(0, 0) == 0 => self.reply(b"\x1bP!|51444B00\x1b\\"),
             ([], b'g') => match p.get(0, 0) {
-                0 => self.term.clear_tabs(TabulationClearMode::Current),
-                3 => self.term.clear_tabs(TabulationClearMode::All),
+                0 => {
+                    self.term.clear_tabs(TabulationClearMode::Current);
+                    self.set_tab(false);
+                }
+                3 => {
+                    self.term.clear_tabs(TabulationClearMode::All);
+                    self.tabs.0.fill(false);
+                }
                 _ => {}
             },
             ([b'?'], b'W') if p.get(0, 0) == 5 => self.term.set_tabs(8),
@@ -145,6 +151,14 @@ impl Core {
             ([], b't') => self.window(p),
             ([b'?' | b'=' | b'>' | b'<'], b'u') => self.kitty_keys(inter[0], p),
             _ => {}
+        }
+    }
+
+    /// Notes a tab stop in the cursor's column, or none.
+    fn set_tab(&mut self, on: bool) {
+        let col = self.term.grid().cursor.point.column.0;
+        if let Some(t) = self.tabs.0.get_mut(col) {
+            *t = on;
         }
     }
 
@@ -504,6 +518,7 @@ impl Core {
         }
         if alt {
             self.hot_behind = self.term.grid().history_size();
+            self.alt_used = true;
         }
         self.term.swap_alt();
         self.touched = true;
@@ -553,7 +568,10 @@ impl Core {
                 self.linefeed();
                 self.term.carriage_return();
             }
-            ([], b'H') => self.term.set_horizontal_tabstop(),
+            ([], b'H') => {
+                self.term.set_horizontal_tabstop();
+                self.set_tab(true);
+            }
             ([], b'M') => self.term.reverse_index(),
             ([], b'Z') => self.reply(b"\x1b[?62;22c"),
             ([], b'c') => self.full_reset(),

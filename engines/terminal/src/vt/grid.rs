@@ -53,6 +53,25 @@ impl Dimensions for Dims {
     }
 }
 
+/// The columns with a tab stop: `Term` has them too, but does not show them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tabs(pub(super) Vec<bool>);
+
+impl Tabs {
+    /// One every eight columns.
+    pub(super) fn new(cols: usize) -> Self {
+        Self((0..cols).map(|i| i % 8 == 0).collect())
+    }
+
+    fn resize(&mut self, old: usize, cols: usize) {
+        if old != cols {
+            let from = self.0.len().min(cols);
+            self.0.truncate(from);
+            self.0.extend((from..cols).map(|i| i % 8 == 0));
+        }
+    }
+}
+
 pub(super) fn new_term(dims: Dims) -> Term<VoidListener> {
     let config = Config {
         scrolling_history: dims.cap(),
@@ -66,15 +85,31 @@ fn line(i: usize) -> Line {
     Line(i32::try_from(i).unwrap_or(i32::MAX))
 }
 
-/// Gives `grid` exactly `spare` rows of room beyond those in use: left to itself it takes a thousand.
-fn make_room(grid: &mut Grid<Cell>, spare: usize, history_max: usize) {
-    let (rows, cols, history) = (grid.screen_lines(), grid.columns(), grid.history_size());
+/// A blank grid with so many rows above the screen, and room for `spare` more.
+pub(super) fn blank(dims: Dims, history: usize, spare: usize, history_max: usize) -> Grid<Cell> {
+    let Dims { cols, rows } = dims;
     let mut new: Grid<Cell> = Grid::new(rows + history + spare, cols, history_max);
     new.resize(false, rows, cols);
     new.update_history(history_max);
     if history > 0 {
         new.scroll_up(&(line(0)..line(rows)), history);
     }
+    new
+}
+
+/// Says of every row that all of its cells may have been written. A grid clears only what was written to a row, and
+/// loses count of it when it changes its width.
+fn touch_rows(grid: &mut Grid<Cell>) {
+    for i in 0..grid.total_lines() {
+        let at = line(i) - grid.history_size();
+        let _ = grid[at].last_mut();
+    }
+}
+
+/// Gives `grid` exactly `spare` rows of room beyond those in use: left to itself it takes a thousand.
+fn make_room(grid: &mut Grid<Cell>, spare: usize, history_max: usize) {
+    let (rows, cols, history) = (grid.screen_lines(), grid.columns(), grid.history_size());
+    let mut new = blank(Dims { cols, rows }, history, spare, history_max);
     for i in 0..rows + history {
         let at = line(i) - history;
         std::mem::swap(&mut new[at], &mut grid[at]);
@@ -110,6 +145,18 @@ impl Core {
         self.hot_behind = self.term.grid().history_size();
         self.term.swap_alt();
         *self.term.grid_mut() = alt;
+        out
+    }
+
+    /// Works on the alternate screen's grid while the main one is shown. Of what is in it only the saved cursor counts: the
+    /// rest is made anew when it is shown.
+    pub(super) fn with_hidden<R>(&mut self, f: impl FnOnce(&mut Grid<Cell>) -> R) -> R {
+        // Swapping changes the saved cursor of the grid that goes, so a stand-in goes.
+        let main = std::mem::replace(self.term.grid_mut(), Grid::new(1, 2, 0));
+        self.term.swap_alt();
+        let out = f(self.term.grid_mut());
+        self.term.swap_alt();
+        *self.term.grid_mut() = main;
         out
     }
 
@@ -208,12 +255,18 @@ impl Core {
         self.with_main(|c| {
             c.drain(dims.keep());
             c.widths.clear();
-            c.term.grid_mut().truncate();
-            c.term.grid_mut().update_history(dims.cap());
+            let grid = c.term.grid_mut();
+            grid.truncate();
+            grid.update_history(dims.cap());
+            touch_rows(grid);
         });
         if alt {
             self.term.grid_mut().truncate();
+            touch_rows(self.term.grid_mut());
+        } else {
+            self.with_hidden(touch_rows);
         }
+        self.tabs.resize(old.cols, dims.cols);
         self.roomy = false;
         self.restore_anchors(&anchors);
     }

@@ -3,6 +3,7 @@
 //! `search`. It has no clock, no descriptor and no thread, and no input may make it panic or grow without bound.
 
 mod cells;
+mod checkpoint;
 mod copy;
 mod core;
 mod csi;
@@ -23,6 +24,7 @@ use std::time::Instant;
 use alacritty_terminal::{grid::Dimensions, term::TermMode};
 use qd_tty::{Cell, CursorShape, KeyEvent, MouseEvent, Size};
 
+pub use self::checkpoint::{CELLS_MAX, Checkpoint, Restored};
 pub use self::copy::LinesCopy;
 pub use self::types::{
     Case, Direction, Match, MatchCount, Pos, Query, QueryKind, SYNC_TIMEOUT, ScrollbackLimits, Shape,

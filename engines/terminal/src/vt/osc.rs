@@ -14,8 +14,8 @@ use crate::{Progress, Rgb, VtEvent};
 
 const TITLE_MAX: usize = 256;
 const NOTE_MAX: usize = 2048;
-const PROMPTS_MAX: usize = 4096;
-const LINK_MAX: usize = 2083;
+pub(super) const PROMPTS_MAX: usize = 4096;
+pub(super) const LINK_MAX: usize = 2083;
 
 /// Text without control characters (also not the 8-bit ones, nor those that turn the direction of writing), bounded.
 fn clean(bytes: &[u8], max: usize) -> String {

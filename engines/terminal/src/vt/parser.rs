@@ -3,11 +3,11 @@
 //! what it keeps of a string however long, and never looks at the meaning of what it found.
 
 /// What is kept of an OSC string; a longer one is swallowed whole.
-const OSC_MAX: usize = 1 << 20;
+pub(super) const OSC_MAX: usize = 1 << 20;
 /// What is kept of a DCS string; a longer one is swallowed whole.
 const DCS_MAX: usize = 4096;
 /// How many numeric parameters a sequence may have.
-const PARAMS_MAX: usize = 32;
+pub(super) const PARAMS_MAX: usize = 32;
 
 /// How an OSC string ended: a reply ends in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +39,10 @@ pub(super) trait Perform {
 /// The numeric parameters of a sequence.
 #[derive(Debug)]
 pub(super) struct Params {
-    values: [u16; PARAMS_MAX],
+    pub(super) values: [u16; PARAMS_MAX],
     /// Bit i is set when value i came after a colon.
-    sub: u32,
-    len: usize,
+    pub(super) sub: u32,
+    pub(super) len: usize,
 }
 
 impl Params {
@@ -93,7 +93,7 @@ impl<'a> Iterator for ParamsIter<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Ground,
     Escape,
     EscapeInter,
@@ -111,20 +111,20 @@ enum State {
 /// The parser.
 #[derive(Debug)]
 pub(super) struct Parser {
-    state: State,
-    params: Params,
-    param: u16,
-    next_is_sub: bool,
+    pub(super) state: State,
+    pub(super) params: Params,
+    pub(super) param: u16,
+    pub(super) next_is_sub: bool,
     /// The sequence has too many parts: it is read to its end and dropped.
-    overfull: bool,
-    inter: [u8; 2],
-    inter_len: usize,
+    pub(super) overfull: bool,
+    pub(super) inter: [u8; 2],
+    pub(super) inter_len: usize,
     /// The final byte of a DCS; in a CSI, 1 once a parameter byte was seen.
-    last: u8,
-    text: Vec<u8>,
-    text_overfull: bool,
-    utf8: [u8; 4],
-    utf8_len: usize,
+    pub(super) last: u8,
+    pub(super) text: Vec<u8>,
+    pub(super) text_overfull: bool,
+    pub(super) utf8: [u8; 4],
+    pub(super) utf8_len: usize,
 }
 
 impl Parser {

@@ -2,7 +2,10 @@
 
 use alacritty_terminal::vte::ansi::{Attr, CharsetIndex, Handler, NamedPrivateMode, PrivateMode, StandardCharset};
 
-use super::core::{Core, MoreModes, Sync};
+use super::{
+    core::{Core, MoreModes, Sync},
+    grid::Tabs,
+};
 use crate::{ModifyOtherKeys, VtEvent};
 
 impl Core {
@@ -41,6 +44,8 @@ impl Core {
         self.term.reset_state();
         self.region = 0..self.dims.rows;
         self.charset = CharsetIndex::G0;
+        self.tabs = Tabs::new(self.dims.cols);
+        self.alt_used = false;
         self.last_char = None;
         self.more = MoreModes::default();
         self.kitty = [Vec::new(), Vec::new()];

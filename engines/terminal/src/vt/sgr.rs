@@ -19,7 +19,8 @@ impl Core {
     }
 }
 
-fn named(i: u16) -> Color {
+/// One of the sixteen colours that have names.
+pub(super) fn named(i: u16) -> Color {
     const NAMES: [NamedColor; 16] = [
         NamedColor::Black,
         NamedColor::Red,
