@@ -33,6 +33,7 @@ mod report;
 mod run;
 mod sheet;
 mod sorting;
+mod spool;
 mod summary;
 mod worker;
 

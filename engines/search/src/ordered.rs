@@ -16,6 +16,8 @@ pub(crate) struct Belt<T, D> {
     work: Condvar,
     /// There is room for more, or nothing is wanted any more.
     space: Condvar,
+    /// Somebody's turn may have come.
+    turn: Condvar,
 }
 
 struct State<T, D> {
@@ -29,6 +31,8 @@ struct State<T, D> {
     next_out: u64,
     /// Somebody is passing results on.
     emitting: bool,
+    /// So many wait for their turn.
+    impatient: usize,
     closed: bool,
     stopped: bool,
 }
@@ -43,6 +47,7 @@ impl<T, D> Belt<T, D> {
             next_in: 0,
             next_out: 0,
             emitting: false,
+            impatient: 0,
             closed: false,
             stopped: false,
         };
@@ -52,6 +57,7 @@ impl<T, D> Belt<T, D> {
             state: Mutex::new(state),
             work: Condvar::new(),
             space: Condvar::new(),
+            turn: Condvar::new(),
         }
     }
 
@@ -99,6 +105,20 @@ impl<T, D> Belt<T, D> {
         drop(state);
         self.work.notify_all();
         self.space.notify_all();
+        self.turn.notify_all();
+    }
+
+    /// Waits until everything before batch `number`, which is not finished, has been passed on. Until it is finished, nobody else
+    /// passes anything on. Says whether more is wanted.
+    pub(crate) fn wait_for_turn(&self, number: u64) -> bool {
+        let mut state = self.lock();
+        state.impatient += 1;
+        let mut state = self
+            .turn
+            .wait_while(state, |s| !s.stopped && (s.next_out != number || s.emitting))
+            .unwrap_or_else(PoisonError::into_inner);
+        state.impatient -= 1;
+        !state.stopped
     }
 
     /// The next batch to work on, with its number; none at the end.
@@ -130,6 +150,9 @@ impl<T, D> Belt<T, D> {
             state = self.lock();
         }
         state.emitting = false;
+        if state.impatient > 0 {
+            self.turn.notify_all();
+        }
     }
 
     /// What is due, if it is done. Who waits because of it is told: to wake somebody is dear, so only they are.
@@ -203,6 +226,27 @@ mod tests {
             assert_eq!(emitted, 2);
             assert!(third.join().unwrap());
         });
+    }
+
+    #[test]
+    fn whoever_waits_for_its_turn_has_it_alone() {
+        let belt = Belt::full(0..3, 9);
+        let out = Mutex::new(Vec::new());
+        let (first, second, third) = (belt.take().unwrap(), belt.take().unwrap(), belt.take().unwrap());
+        std::thread::scope(|scope| {
+            let turn = scope.spawn(|| {
+                assert!(belt.wait_for_turn(second.0));
+                out.lock().unwrap().push('b');
+                belt.finish(third.0, 1, 'd', |v| out.lock().unwrap().push(v));
+                out.lock().unwrap().push('c');
+                belt.finish(second.0, 1, 'C', |v| out.lock().unwrap().push(v));
+            });
+            belt.finish(first.0, 1, 'a', |v| out.lock().unwrap().push(v));
+            turn.join().unwrap();
+        });
+        assert_eq!(out.into_inner().unwrap(), ['a', 'b', 'c', 'C', 'd']);
+        belt.stop();
+        assert!(!belt.wait_for_turn(7));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) struct Report {
 }
 
 /// A message that is kept until its turn comes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Said {
     /// None if nobody wants it.
     text: Option<String>,

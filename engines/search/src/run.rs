@@ -23,6 +23,7 @@ use crate::plan::Plan;
 use crate::report::{Report, Said};
 use crate::sheet::{Results, Sheet};
 use crate::sorting::sorted;
+use crate::spool::Spool;
 use crate::summary;
 use crate::worker::{Outcome, Worker};
 
@@ -35,6 +36,9 @@ const LARGEST_BATCH: usize = 16;
 
 /// Of sorted results, so much may wait for its turn before no new files are searched.
 const MOST_HELD: usize = 32 << 20;
+
+/// Of one piece of work so much is held; what is more is written when its turn comes.
+const MOST_SPOOLED: usize = 8 << 20;
 
 /// Pieces of work under way for each thread, when output is sorted.
 const BATCHES_AHEAD: usize = 16;
@@ -272,10 +276,10 @@ impl Run<'_> {
     }
 
     /// Searches one haystack into the worker's buffer. Says whether it matched, if it could be searched to the end.
-    fn search_for(
+    fn search_for<W: WriteColor>(
         &self,
         haystack: &Haystack,
-        worker: &mut Worker<Buffer>,
+        worker: &mut Worker<W>,
         tally: &Tally,
         report: &Report,
     ) -> Option<bool> {
@@ -299,39 +303,48 @@ impl Run<'_> {
     fn in_order(&self, show: Show) -> Result<bool, Error> {
         let plan = &self.plan;
         let (buffers, tally) = (plan.buffers(), Tally::default());
-        let mut first = Worker::new(plan, show, buffers.buffer(), true)?;
-        first.separate_all()?;
         let belt: Belt<Vec<Item>, Results> = Belt::new(BATCHES_AHEAD * plan.threads, MOST_HELD);
         let sheet = Mutex::new(Sheet::new(plan, io::stdout()));
+        let write = |results| {
+            let mut sheet = sheet.lock().unwrap_or_else(PoisonError::into_inner);
+            sheet.write(results, self.report).inspect_err(|error| {
+                if error.kind() != ErrorKind::BrokenPipe {
+                    self.report.error(error);
+                }
+                belt.stop();
+            })
+        };
+        let pass = |number, results| match belt.wait_for_turn(number) {
+            true => write(results),
+            false => Err(ErrorKind::BrokenPipe.into()),
+        };
+        let mut first = Worker::new(plan, show, Spool::new(buffers.buffer(), MOST_SPOOLED, &pass), true)?;
+        first.separate_all()?;
         std::thread::scope(|scope| {
             for _ in 0..plan.threads {
                 let mut worker = first.clone();
-                let (belt, tally, sheet) = (&belt, &tally, &sheet);
+                let (belt, tally, write) = (&belt, &tally, &write);
                 scope.spawn(move || {
                     let held = self.report.holding();
                     while let Some((number, batch)) = belt.take() {
-                        let results = self.batch(batch, &mut worker, tally, &held);
-                        belt.finish(number, results.size(), results, |results| {
-                            let mut sheet = sheet.lock().unwrap_or_else(PoisonError::into_inner);
-                            if let Err(error) = sheet.write(results, self.report) {
-                                if error.kind() != ErrorKind::BrokenPipe {
-                                    self.report.error(error);
-                                }
-                                belt.stop();
-                            }
-                        });
+                        worker.output().begin(number);
+                        self.batch(batch, &mut worker, tally, &held);
+                        let results = worker.output().take();
+                        // What went wrong has been said.
+                        belt.finish(number, results.size(), results, |results| drop(write(results)));
                     }
                 });
             }
             self.hand_in(&belt);
         });
+        drop(first);
         self.say_if_nothing(tally.searched.load(Relaxed));
         let stats = tally.stats.into_inner().unwrap_or_else(PoisonError::into_inner);
         let sheet = sheet.into_inner().unwrap_or_else(PoisonError::into_inner);
-        first.output().clear();
-        self.summarize(show, &summary::less_printed(&stats, sheet.left_out), first.output());
+        let mut last = buffers.buffer();
+        self.summarize(show, &summary::less_printed(&stats, sheet.left_out), &mut last);
         let matched = sheet.matched;
-        let _ = sheet.end(first.output().as_slice());
+        let _ = sheet.end(last.as_slice());
         Ok(matched)
     }
 
@@ -359,10 +372,8 @@ impl Run<'_> {
         belt.close();
     }
 
-    /// Searches a batch. What is said of its files is kept by `held`, and passed on with the results.
-    fn batch(&self, batch: Vec<Item>, worker: &mut Worker<Buffer>, tally: &Tally, held: &Report) -> Results {
-        worker.output().clear();
-        let mut results = Results::default();
+    /// Searches a batch. What is said of its files is kept by `held`, and goes with the results.
+    fn batch(&self, batch: Vec<Item>, worker: &mut Worker<Spool<'_>>, tally: &Tally, held: &Report) {
         for item in batch {
             let (matched, said) = match item {
                 Item::Said(said) => (false, vec![said]),
@@ -371,10 +382,11 @@ impl Run<'_> {
                     (matched == Some(true), held.take())
                 }
             };
-            results.add(worker.output().len(), matched, said);
+            if worker.output().is_left() {
+                return;
+            }
+            worker.output().end(matched, said);
         }
-        results.print(worker.output().as_slice());
-        results
     }
 
     /// Lists files on this thread.

@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::report::{Report, Said};
 
 /// What one batch of haystacks came to.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Results {
     /// What all of them printed.
     bytes: Vec<u8>,
@@ -14,6 +14,7 @@ pub(crate) struct Results {
 }
 
 /// What one haystack came to, or what was said between two.
+#[derive(Clone, Debug)]
 struct Entry {
     /// The end of what it printed.
     end: usize,

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::flags::low::Show;
 use crate::haystack::Haystack;
 use crate::plan::{BinaryFiles, Plan};
+use crate::spool::Spool;
 
 /// Files larger than this are searched in blocks, so that memory stays flat.
 const LARGEST_WHOLE_FILE: u64 = 1 << 30;
@@ -214,7 +215,7 @@ impl<W: WriteColor> Worker<W> {
     }
 }
 
-impl Worker<termcolor::Buffer> {
+impl Worker<Spool<'_>> {
     /// Lets the printer print something that is thrown away. It separates a file from those before it, and only it knows when;
     /// from here on it takes no file for the first one.
     pub(crate) fn separate_all(&mut self) -> Result<(), Error> {
@@ -222,7 +223,7 @@ impl Worker<termcolor::Buffer> {
             let matcher = grep_regex::RegexMatcher::new("x").map_err(|e| Error::Pattern(e.to_string()))?;
             Searcher::new().search_slice(&matcher, b"x\n", printer.sink(&matcher))?;
         }
-        self.output().clear();
+        self.output().begin(0);
         Ok(())
     }
 }
