@@ -1,9 +1,9 @@
 """Lets a storm go over a tree while its index is watched, and compares searches with the index, without it and by rg after
 every gust: storm.py TREE RG GUSTS OURS…
 
-TREE is copied (some MB are enough); in the copy files are edited, appended to, cut, removed, renamed, replaced, and written
-by way of memory maps; directories are renamed and replaced by links; branches are checked out. Another process searches all
-the time.
+TREE is copied; in the copy files are edited, appended to, cut, removed, renamed, replaced, and written by way of memory maps,
+some of which stay open and are written again; directories are renamed and replaced by links; branches are checked out.
+Another process searches all the time.
 """
 
 import mmap
@@ -29,21 +29,29 @@ def quiet(command):
     return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
 
 
-def files():
-    found = []
-    for at, dirs, names in os.walk(tree):
-        if ".git" in dirs:
-            dirs.remove(".git")
-        found += [os.path.join(at, name) for name in names]
-    return [f for f in found if not os.path.islink(f)]
+def listed():
+    """Files and directories: once a gust, for a large tree takes long. What is not there any more by then is an error."""
+    files, dirs = [], []
+    for at, inside, names in os.walk(tree):
+        if ".git" in inside:
+            inside.remove(".git")
+        dirs.append(at)
+        files += [os.path.join(at, name) for name in names]
+    return [f for f in files if not os.path.islink(f)], dirs[1:]
 
 
-def dirs():
-    return [d for d, _, _ in os.walk(tree) if "/.git" not in d and d != tree]
+maps = []
 
 
 def word():
     return f"gust{dice.randrange(40)}"
+
+
+def scribble(view):
+    # What is behind the end of a file that was cut cannot be written.
+    if view.size() >= len(view):
+        at = dice.randrange(len(view) - 12)
+        view[at : at + 8] = f" {word():<7}"[:8].encode()
 
 
 def mapped(path):
@@ -51,16 +59,19 @@ def mapped(path):
         return
     with open(path, "r+b") as file:
         view = mmap.mmap(file.fileno(), 0)
-    at = dice.randrange(len(view) - 12)
-    view[at : at + 8] = f" {word():<7}"[:8].encode()
-    if dice.random() < 0.5:
+    scribble(view)
+    kind = dice.randrange(3)
+    if kind == 0:
+        maps.append(view)
+        return
+    if kind == 1:
         view.flush()
     view.close()
 
 
-def one():
-    path = dice.choice(files())
-    kind = dice.randrange(11)
+def one(files, dirs):
+    path = dice.choice(files)
+    kind = dice.randrange(13)
     if kind == 0:
         with open(path, "ab") as file:
             file.write(f"\n{word()} appended\n".encode())
@@ -72,12 +83,12 @@ def one():
     elif kind == 3:
         os.unlink(path)
     elif kind == 4:
-        os.rename(path, dice.choice(files()))
+        os.rename(path, dice.choice(files))
     elif kind == 5:
-        at = dice.choice(dirs())
+        at = dice.choice(dirs)
         os.rename(at, os.path.join(tree, f"dir{dice.randrange(1000)}"))
     elif kind == 6:
-        new = os.path.join(dice.choice(dirs()), f"new{dice.randrange(1000)}", "er")
+        new = os.path.join(dice.choice(dirs), f"new{dice.randrange(1000)}", "er")
         os.makedirs(new)
         with open(os.path.join(new, "file.c"), "w") as file:
             file.write(f"/* {word()} is new */\n")
@@ -88,9 +99,13 @@ def one():
             file.write(word().encode())
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     elif kind == 8:
-        at = dice.choice(dirs())
+        at = dice.choice(dirs)
         shutil.rmtree(at)
         os.symlink(tree, at)
+    elif kind == 9 and maps:
+        scribble(dice.choice(maps))
+    elif kind == 10 and len(maps) > 5:
+        maps.pop(dice.randrange(len(maps))).close()
     else:
         mapped(path)
 
@@ -103,9 +118,10 @@ def gust(number):
         if number % 2:
             quiet(git + ["checkout", "-q", "-f", "first"])
             quiet(git + ["clean", "-qfd"])
+    about = listed()
     for _ in range(dice.randrange(60)):
         try:
-            one()
+            one(*about)
         except (OSError, IndexError):
             pass
 
@@ -123,6 +139,8 @@ wrong = compared = used = 0
 try:
     for number in range(gusts):
         gust(number)
+        for view in maps:
+            scribble(view)
         for _ in range(3):
             asked = ["--sort=path", "-n"] + dice.sample(["-uu", "-i", "-w", "-.", "-U"], dice.randrange(2)) + [dice.choice([word(), "spin_lock_irq", "is new", "memcpy_\\w+"])]
             runs = [subprocess.run(c + asked + [tree], capture_output=True, check=False) for c in (ours, ours + ["--no-index"], [rg])]

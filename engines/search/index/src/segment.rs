@@ -19,7 +19,7 @@ use crate::wanted::Wanted;
 pub(crate) const GROUP: usize = 16;
 
 /// Groups that are read before it is looked whether they are still wanted.
-const GROUPS_AT_ONCE: usize = 64;
+pub(crate) const GROUPS_AT_ONCE: usize = 64;
 
 /// Buckets of grams.
 pub(crate) const BUCKETS: usize = 1 << 16;

@@ -18,8 +18,9 @@ use crate::{
     token::Token,
 };
 
-/// The longest line that is searched, in bytes: a longer one is told as a fault, so that memory is bounded.
-const LINE_LIMIT: usize = 16 << 20;
+/// The longest line that is searched, in bytes: a longer one is told as a fault. The engine goes over a line in one step, which
+/// nothing interrupts, so this bounds the memory and how long a query works on that nobody wants any more.
+const LINE_LIMIT: usize = 4 << 20;
 /// Bytes that are read at once: so much is searched before the query's number is looked at again.
 const READ: usize = 64 * 1024;
 /// Faults that are kept; the others are counted.
@@ -283,7 +284,7 @@ impl Sink for Found<'_> {
                     column = found.start() as u64;
                 }
                 count += 1;
-                count < LINE_MATCHES
+                count < LINE_MATCHES && self.work.token.is_live()
             })
             .map_err(io::Error::other)?;
         self.lines.push(Entry {

@@ -389,7 +389,7 @@ fn what_cannot_be_searched_is_listed_and_holds_nothing_up() {
     let v = house.done("needle");
     assert_eq!(v.fault_count, 1, "{:?}", v.faults);
     assert_eq!(v.faults[0].what, "long");
-    assert!(v.faults[0].why.contains("longer than 16 MiB"), "{:?}", v.faults);
+    assert!(v.faults[0].why.contains("longer than 4 MiB"), "{:?}", v.faults);
     let rows = texts(&v);
     assert!(rows.contains(&"2:2: x needle y [needle]".to_owned()), "{rows:?}");
     assert!(rows.contains(&"2:0: needle [needle]".to_owned()), "{rows:?}");
