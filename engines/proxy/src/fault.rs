@@ -83,6 +83,8 @@ pub(crate) enum Fault {
     Loop,
     #[error("the request was held and killed")]
     Killed,
+    #[error("the upstream's certificate is not accepted: {0}")]
+    Untrusted(Arc<str>),
 }
 
 impl From<TlsError> for Fault {
@@ -119,7 +121,7 @@ impl Fault {
             Fault::Dns(..) => "dns",
             Fault::Connect(..) => "connect",
             Fault::ConnectTimeout(_) => "connect-timeout",
-            Fault::Tls(..) => "tls",
+            Fault::Tls(..) | Fault::Untrusted(_) => "tls",
             Fault::Closed => "upstream-closed",
             Fault::RefusedStream => "upstream-refused",
             Fault::Reset(_) => "upstream-reset",

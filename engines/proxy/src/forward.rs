@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     account,
+    aim::Aim,
     alarm::Alarm,
     answer,
     cluster::{Cluster, Endpoint, Link, UpConn},
@@ -50,6 +51,8 @@ pub(crate) struct ConnCx {
     pub(crate) times: ConnTimes,
     /// What is sent again, if this is no client's connection.
     pub(crate) again: Option<Arc<Again>>,
+    /// Where its requests go, whatever they ask for.
+    pub(crate) aim: Option<Arc<Aim>>,
 }
 
 /// When what happened before the first request of a connection.
@@ -282,6 +285,32 @@ async fn route(
     {
         return Err(Fault::BodyTooLarge);
     }
+    let client = Client {
+        address: cx.peer.map(|p| p.ip()),
+        names: &cx.names,
+    };
+    // Where a request goes that takes no route, the listener's policy is all there is.
+    let goes_past_routes = authority.is_some() || cx.aim.is_some();
+    if goes_past_routes && cx.again.is_none() && !client.may(stand.plan.access.as_ref(), "") {
+        return Err(Fault::Denied);
+    }
+    if let Some(aim) = &cx.aim
+        && head.method() != b"CONNECT"
+    {
+        let head = &mut desk.head;
+        rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
+        let way = Way::direct(Arc::clone(&aim.cluster), &cx.slot.unrouted, &cx.shared.clock);
+        if let Some((then, held)) = hold(cx, "", desk, down, framing, sum).await? {
+            framing = then;
+            begun += held;
+        }
+        let done = attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
+        // Whoever is looked into chose the host, and may know what is wrong with it.
+        return done.map_err(|fault| match fault {
+            Fault::Tls(_, why) => Fault::Untrusted(why),
+            fault => fault,
+        });
+    }
     if let Some(authority) = authority {
         if head.method() == b"CONNECT" {
             return tunnel::connect(cx, stand, desk, down, &authority, sum).await;
@@ -297,16 +326,11 @@ async fn route(
         return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
     }
     if let Some(cluster) = cx.again.as_ref().and_then(|a| a.to.clone()) {
-        let client = cx.peer.map(|p| p.ip());
-        rules::forwarded(head, client, trust(stand, client));
+        rules::forwarded(head, client.address, trust(stand, client.address));
         rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
         let way = Way::direct(cluster, &cx.slot.unrouted, &cx.shared.clock);
         return attempts(cx, stand, &way, desk, down, framing, begun, &asked, sum).await;
     }
-    let client = Client {
-        address: cx.peer.map(|p| p.ip()),
-        names: &cx.names,
-    };
     let (way, prefix) = find(cx, stand, head, &client)?;
     sum.way = Some(Arc::clone(&way));
     let host = head.host().unwrap_or_default();

@@ -12,9 +12,10 @@ use qd_tree::Spanned;
 use crate::{
     plan::{
         AccessLog, Action, Address, Backend, Bind, Bounds, Cluster, Forward, HeaderEdit, HealthCheck, Hostname,
-        Listener, Mirror, Network, Plan, Protocol, Retry, Route, Split, Tracing, UpstreamProtocol,
+        Listener, Mirror, Network, Plan, Protocol, Retry, Route, Split, Tracing, Transparent, UpstreamProtocol,
     },
-    tls::{Check, ClientTls, ServerTls},
+    intercept::Intercept,
+    tls::{Check, ClientAuth, ClientTls, ServerTls},
 };
 
 /// What a configuration asks for and is not served, each with its place; [`config::Files::render`] shows it there.
@@ -147,24 +148,32 @@ impl<'c> Maker<'c> {
         };
         match l.mode.value {
             config::Mode::Forward => made.forward = Forward::On,
-            config::Mode::Transparent => self.refuse("the mode `transparent` is not served", l.mode.span),
-            config::Mode::Intercept => self.refuse("the mode `intercept` is not served", l.mode.span),
+            config::Mode::Transparent => made.transparent = Transparent::On,
+            config::Mode::Intercept => made.forward = Forward::On,
             config::Mode::Reverse | config::Mode::Opaque => {}
         }
+        made.intercept = l.intercept.as_ref().map(|i| Intercept {
+            certificate: i.ca.certificate.clone(),
+            key: i.ca.key.clone(),
+            except: i.except.iter().map(ToString::to_string).collect(),
+            upstream_ca: i.upstream_ca.clone(),
+        });
         if let Some(tls) = &l.tls
             && tls.value.mode == config::TlsMode::Terminate
         {
             match &tls.value.certificates[..] {
-                [one] => {
+                [first, others @ ..] => {
                     made.tls = Some(ServerTls {
                         client_ca: tls.value.client_ca.clone(),
-                        ..ServerTls::new(&one.certificate, &one.key)
+                        client_auth: match tls.value.client_auth {
+                            config::ClientAuth::Require => ClientAuth::Require,
+                            config::ClientAuth::Request => ClientAuth::Request,
+                        },
+                        others: others.iter().map(|c| (c.certificate.clone(), c.key.clone())).collect(),
+                        ..ServerTls::new(&first.certificate, &first.key)
                     });
                 }
-                _ => self.refuse("more than one certificate is not served", tls.span),
-            }
-            if tls.value.client_ca.is_some() && tls.value.client_auth == config::ClientAuth::Request {
-                self.refuse("client certificates that may be missing are not served", tls.span);
+                [] => self.refuse("TLS that ends here needs a certificate", tls.span),
             }
         }
         made.access = self.access(l.access.as_ref());
@@ -426,9 +435,9 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_said() {
-        let text = BASE.replace("address: '127.0.0.1:0'", "address: '127.0.0.1:0', mode: transparent");
+        let text = BASE.replace("address: '127.0.0.1:0'", "address: '127.0.0.1:0', access: a");
         let error = read(&text).unwrap_err();
-        assert_eq!(error.to_string(), "the mode `transparent` is not served");
+        assert_eq!(error.to_string(), "there is no access policy `a`");
         assert!(error.0[0].span.is_some());
     }
 }

@@ -7,6 +7,7 @@
 //! the plan, which is swapped whole ([`Proxy::apply`]), and counters.
 
 mod account;
+mod aim;
 mod alarm;
 mod answer;
 mod attempt;
@@ -23,6 +24,7 @@ mod forward;
 mod from_config;
 mod hold;
 mod inject;
+mod intercept;
 mod io;
 mod listener;
 mod meter;
@@ -55,6 +57,7 @@ pub use hold::{
     AnswerEdit, EditError, Held, HeldView, Hold, HoldAt, HoldError, HoldView, MAX_HELD, MAX_HOLD_BODY, MAX_HOLD_TIME,
     MAX_HOLDS, Release, ReleaseError, RequestEdit,
 };
+pub use intercept::Intercept;
 pub use listener::BindError;
 pub use meter::{BUCKETS, Totals};
 pub use plan::Plan;
@@ -68,4 +71,4 @@ pub use replay::{ReplayError, ReplayRequest, ReplayTo};
 pub use snapshot::{EndpointView, FaultView, ListenerView, Snapshot};
 pub use stats::{ErrorView, Figures, RouteView};
 pub use tap::{Tap, TapRequest};
-pub use tls::{Check, ClientTls, ServerTls, TlsError};
+pub use tls::{Check, ClientAuth, ClientTls, ServerTls, TlsError};

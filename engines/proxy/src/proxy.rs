@@ -25,6 +25,7 @@ use crate::{
     cluster::Cluster,
     flow::Flow,
     hold::{Held, Hold, HoldError, Release, ReleaseError},
+    intercept::Authority,
     listener::{self, BindError, Bound},
     plan::{self, Bind, Plan, Split},
     replay::{self, Job, ReplayError, ReplayRequest},
@@ -544,6 +545,14 @@ fn stand(
             Acceptor::new(tls).map_err(|source| PlanError::Tls { place: place(), source })?,
         )),
     };
+    let kept = before.filter(|b| b.plan.intercept == plan.intercept);
+    let authority = match (&plan.intercept, kept.and_then(|b| b.authority.clone())) {
+        (None, _) => None,
+        (Some(_), Some(kept)) => Some(kept),
+        (Some(intercept), None) => Some(Arc::new(
+            Authority::new(intercept).map_err(|source| PlanError::Tls { place: place(), source })?,
+        )),
+    };
     let passthrough = plan.passthrough.iter().map(|(p, c)| Ok((p.clone(), fork(c)?)));
     Ok(Stand {
         router,
@@ -552,6 +561,7 @@ fn stand(
         passthrough: passthrough.collect::<Result<_, PlanError>>()?,
         tls,
         tellers: Tellers::default(),
+        authority,
         plan: plan.clone(),
     })
 }

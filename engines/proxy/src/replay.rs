@@ -200,6 +200,7 @@ pub(crate) async fn run(shared: Arc<Shared>, worker: usize, mut job: Job) {
         times: ConnTimes::now(),
         again: Some(Arc::clone(&again)),
         names: Arc::from([]),
+        aim: None,
     };
     let mut side = H1::new(Conn::new(Io::Nobody, BytesMut::new()), limits);
     forward::serve(&cx, &mut job.desk, &mut Down::H1(&mut side), job.framing).await;

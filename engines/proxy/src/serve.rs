@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::{
-    account, answer,
+    account, aim, answer,
     cluster::{Cluster, UpConn},
     connect::Want,
     conns::{Listed, Spoken},
@@ -30,7 +30,7 @@ use crate::{
     flow::Stage,
     forward::{self, After, ConnCx, ConnTimes, Desk, Sum, acquire},
     io::{Conn, Io},
-    plan::Protocol,
+    plan::{Protocol, Transparent},
     retries::choose,
     router, serve_h2,
     shared::{Shared, Slot, Stand},
@@ -43,7 +43,7 @@ use crate::{
 const LINGER: usize = 512 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How long a client may be silent before its upstream is asked whether it speaks first.
-const SILENCE: Duration = Duration::from_millis(100);
+pub(crate) const SILENCE: Duration = Duration::from_millis(100);
 
 /// Serves a connection.
 pub(crate) async fn connection(
@@ -66,6 +66,7 @@ pub(crate) async fn connection(
         names: Arc::from([]),
         times: ConnTimes::now(),
         again: None,
+        aim: None,
     };
     let entry = Arc::clone(&listed.entry);
     let work = async {
@@ -73,6 +74,9 @@ pub(crate) async fn connection(
         if let Err(fault) = begin(&mut cx, &stand, &mut conn).await {
             tracing::debug!(connection = cx.entry.id, "not served: {fault}");
             return;
+        }
+        if stand.plan.transparent == Transparent::On {
+            return redirected(cx, &stand, conn).await;
         }
         let conn = match &stand.tls {
             Some(acceptor) => match secure(&stand, acceptor.live.get(), conn).await {
@@ -97,8 +101,29 @@ pub(crate) async fn connection(
     drop(listed);
 }
 
+/// Serves a connection that the system redirected here.
+async fn redirected(mut cx: ConnCx, stand: &Stand, conn: Conn) {
+    let to = match aim::original(&conn.io) {
+        // One that was meant for the listener itself would come round for ever.
+        Ok(to) if cx.slot.local.is_none_or(|l| l.port() != to.port() || !is_own(l, to)) => to,
+        other => {
+            tracing::debug!(connection = cx.entry.id, "not a redirected connection: {other:?}");
+            conn.io.reset_on_close();
+            return;
+        }
+    };
+    cx.local = Some(to);
+    let host = to.ip().to_canonical().to_string();
+    aim::serve(cx, stand, conn, &host, to.port()).await;
+}
+
+/// Whether an address is one that the listener is bound to.
+fn is_own(listener: SocketAddr, to: SocketAddr) -> bool {
+    listener.ip().is_unspecified() && to.ip().is_loopback() || listener.ip().to_canonical() == to.ip().to_canonical()
+}
+
 /// Reads once; `None` at the end and after errors.
-async fn more(conn: &mut Conn) -> Option<usize> {
+pub(crate) async fn more(conn: &mut Conn) -> Option<usize> {
     let n = poll_fn(|cx| conn.poll_read(cx)).await.ok()?;
     (n > 0).then_some(n)
 }
@@ -134,7 +159,7 @@ async fn begin(cx: &mut ConnCx, stand: &Stand, conn: &mut Conn) -> Result<(), Fa
     Ok(())
 }
 
-async fn secure(stand: &Stand, config: Arc<tokio_rustls::rustls::ServerConfig>, conn: Conn) -> Option<(Conn, bool)> {
+pub(crate) async fn secure(stand: &Stand, config: Arc<tokio_rustls::rustls::ServerConfig>, conn: Conn) -> Option<(Conn, bool)> {
     let work = TlsAcceptor::from(config).accept(conn.into_rewound());
     match timeout(stand.plan.bounds.handshake_timeout, work).await {
         Ok(Ok(stream)) => {
@@ -264,7 +289,7 @@ fn fork<'s>(cx: &ConnCx, stand: &'s Stand, fork: Option<&'s Fork>) -> Option<&'s
 }
 
 /// Opens a connection to the upstream before the client has said anything.
-async fn ask(cx: &ConnCx, cluster: &Cluster) -> Option<Box<UpConn>> {
+pub(crate) async fn ask(cx: &ConnCx, cluster: &Cluster) -> Option<Box<UpConn>> {
     let mut going = choose(cx, cluster, &[], None).await.ok()?;
     let endpoint = Arc::clone(&going.sent.endpoint);
     let asked = acquire(cx, cluster, &endpoint, Want::Opaque, None).await;
@@ -289,7 +314,7 @@ async fn by_name(cx: &ConnCx, stand: &Stand, conn: Conn, name: Option<&str>) {
 }
 
 /// Passes bytes.
-async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early: Option<Box<UpConn>>) {
+pub(crate) async fn opaque(cx: &ConnCx, stand: &Stand, cluster: &Cluster, conn: Conn, early: Option<Box<UpConn>>) {
     cx.entry.speaks(Spoken::Opaque);
     let begun = Instant::now();
     let mut sum = Sum {
@@ -488,8 +513,9 @@ pub(crate) async fn http1(cx: ConnCx, conn: Conn) {
                 answer::fault(&mut Down::H1(&mut side), &fault, kind).await
             }
         };
-        cx.entry.received.store(side.conn.received, Ordering::Relaxed);
-        cx.entry.sent.store(side.conn.sent, Ordering::Relaxed);
+        // What was spoken within a tunnel has been counted there.
+        cx.entry.received.fetch_max(side.conn.received, Ordering::Relaxed);
+        cx.entry.sent.fetch_max(side.conn.sent, Ordering::Relaxed);
         match after {
             After::Keep => {}
             After::Close => {

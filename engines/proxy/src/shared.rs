@@ -17,17 +17,19 @@ use qd_proxy_config::Router;
 use qd_proxy_policy::{Dice, FaultSet, Room, shed::MAX_IN_FLIGHT};
 use qd_proxy_telemetry::{Connections, Metrics};
 use tokio::sync::Notify;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::{
     cluster::Cluster,
     conns::Conns,
     hold::Holds,
+    intercept::Authority,
     meter::Meter,
     plan::{self, Address, UpstreamProtocol},
     stats::{Errors, RouteStats},
     tap::Taps,
     tellers::Tellers,
-    tls::Acceptor,
+    tls::{Acceptor, Connector},
     way::{Fork, Way},
 };
 
@@ -43,6 +45,8 @@ pub(crate) struct Stand {
     pub(crate) tls: Option<Arc<Acceptor>>,
     /// What is told of requests beside counting them.
     pub(crate) tellers: Tellers,
+    /// Opens TLS that goes elsewhere.
+    pub(crate) authority: Option<Arc<Authority>>,
 }
 
 /// A listener's socket, which outlives its plans.
@@ -136,7 +140,39 @@ impl Shared {
 
     /// The cluster of a host that a client of a forward proxy named.
     pub(crate) fn host(&self, host: &str, port: u16) -> Option<Arc<Cluster>> {
-        let key = format!("{host}:{port}");
+        self.named(format!("{host}:{port}"), (host, port), UpstreamProtocol::Http1, None)
+    }
+
+    /// The same, spoken to in HTTP/2.
+    pub(crate) fn host_h2(&self, host: &str, port: u16) -> Option<Arc<Cluster>> {
+        self.named(format!("{host}:{port} h2"), (host, port), UpstreamProtocol::Http2, None)
+    }
+
+    /// The same by TLS, where it must have this name.
+    pub(crate) fn host_tls(
+        &self,
+        host: &str,
+        port: u16,
+        name: &str,
+        config: &Arc<ClientConfig>,
+    ) -> Option<Arc<Cluster>> {
+        let tls = || Connector::of(name, Arc::clone(config));
+        self.named(
+            format!("{host}:{port} {name}"),
+            (host, port),
+            UpstreamProtocol::Same,
+            Some(&tls),
+        )
+    }
+
+    fn named(
+        &self,
+        key: String,
+        to: (&str, u16),
+        protocol: UpstreamProtocol,
+        tls: Option<&dyn Fn() -> Connector>,
+    ) -> Option<Arc<Cluster>> {
+        let (host, port) = to;
         let mut all = self.dynamic.lock();
         if let Some(cluster) = all.get(&key) {
             return Some(Arc::clone(cluster));
@@ -145,11 +181,13 @@ impl Shared {
             all.retain(|_, c| c.members.iter().any(|m| m.endpoint.conns.load(Ordering::Relaxed) > 0));
         }
         let plan = plan::Cluster {
-            protocol: UpstreamProtocol::Http1,
+            protocol,
             connect_timeout: Duration::from_secs(10),
             ..plan::Cluster::new(key.clone(), [Address::Tcp(host.to_owned(), port)])
         };
-        let cluster = Arc::new(Cluster::new(&plan, None, self).ok()?);
+        let mut cluster = Cluster::new(&plan, None, self).ok()?;
+        cluster.tls = tls.map(|tls| Arc::new(tls()));
+        let cluster = Arc::new(cluster);
         if all.len() < DYNAMIC {
             all.insert(key, Arc::clone(&cluster));
         }

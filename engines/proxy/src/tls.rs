@@ -14,12 +14,13 @@ use parking_lot::Mutex;
 use tokio_rustls::rustls::{
     self, ClientConfig, RootCertStore, ServerConfig,
     client::{
-        WebPkiServerVerifier,
+        WebPkiServerVerifier, verify_server_name,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
-    server::WebPkiClientVerifier,
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier},
+    sign::CertifiedKey,
 };
 
 /// What a listener presents.
@@ -29,8 +30,12 @@ pub struct ServerTls {
     pub certificate: PathBuf,
     /// Its key, PEM.
     pub key: PathBuf,
-    /// Authorities of clients; clients must present a certificate if it is there.
+    /// Other chains with their keys; the first of all that fits the name a client asks for is presented, else the one above.
+    pub others: Vec<(PathBuf, PathBuf)>,
+    /// Authorities of clients; clients are asked for a certificate if it is there.
     pub client_ca: Option<PathBuf>,
+    /// Whether clients must have one, if they are asked.
+    pub client_auth: ClientAuth,
     /// Protocols in order of preference.
     pub alpn: Vec<Vec<u8>>,
 }
@@ -41,7 +46,9 @@ impl ServerTls {
         ServerTls {
             certificate: certificate.into(),
             key: key.into(),
+            others: Vec::new(),
             client_ca: None,
+            client_auth: ClientAuth::Require,
             alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         }
     }
@@ -58,6 +65,16 @@ pub struct ClientTls {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// Whether the certificate is checked.
     pub check: Check,
+}
+
+/// Whether clients must have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// Without one there is no connection.
+    #[default]
+    Require,
+    /// One that is presented is checked.
+    Request,
 }
 
 /// Whether a server's certificate is checked.
@@ -99,11 +116,11 @@ pub enum TlsError {
     Name(String),
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let error = |reason: String| TlsError::Read {
         what,
         path: path.to_owned(),
@@ -143,37 +160,73 @@ fn roots(path: Option<&Path>) -> Result<RootCertStore, TlsError> {
 
 impl ServerTls {
     fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let unusable = |e: rustls::Error| TlsError::Unusable {
-            path: self.certificate.clone(),
-            reason: e.to_string(),
+        let unusable = |path: &Path| {
+            let path = path.to_owned();
+            move |e: rustls::Error| TlsError::Unusable {
+                path,
+                reason: e.to_string(),
+            }
         };
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(unusable)?;
+            .map_err(unusable(&self.certificate))?;
         let builder = match &self.client_ca {
             Some(ca) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(Some(ca))?), provider())
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(Some(ca))?), provider());
+                let verifier = match self.client_auth {
+                    ClientAuth::Require => verifier,
+                    ClientAuth::Request => verifier.allow_unauthenticated(),
+                };
+                let verifier = verifier
                     .build()
                     .map_err(|e| TlsError::Authorities(e.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
             None => builder.with_no_client_auth(),
         };
-        let chain = certificates(&self.certificate, "the certificate")?;
-        let mut config = builder.with_single_cert(chain, key(&self.key)?).map_err(unusable)?;
+        let own = (&self.certificate, &self.key);
+        let mut keys = Vec::new();
+        for (path, its_key) in std::iter::once(own).chain(self.others.iter().map(|(c, k)| (c, k))) {
+            let chain = certificates(path, "the certificate")?;
+            let made = CertifiedKey::from_der(chain, key(its_key)?, &provider());
+            keys.push(Arc::new(made.map_err(unusable(path))?));
+        }
+        let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
         config.alpn_protocols = self.alpn.clone();
         Ok(Arc::new(config))
     }
 
     fn files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.certificate.clone(), self.key.clone()];
+        files.extend(self.others.iter().flat_map(|(c, k)| [c.clone(), k.clone()]));
         files.extend(self.client_ca.clone());
         files
     }
 }
 
+/// Presents the first certificate that fits the name a client asks for and that it can check; else the first one.
+#[derive(Debug)]
+struct ByName(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().and_then(|n| ServerName::try_from(n).ok());
+        let fits = |key: &&Arc<CertifiedKey>| {
+            let leaf = key.end_entity_cert().ok();
+            let leaf = leaf.and_then(|der| ParsedCertificate::try_from(der).ok());
+            let named = name.as_ref().zip(leaf).is_some_and(|(n, c)| verify_server_name(&c, n).is_ok());
+            named && key.key.choose_scheme(hello.signature_schemes()).is_some()
+        };
+        let found = match &self.0[..] {
+            [only] => Some(only),
+            all => all.iter().find(fits).or(all.first()),
+        };
+        found.cloned()
+    }
+}
+
 impl ClientTls {
-    fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
+    pub(crate) fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|e| TlsError::Authorities(e.to_string()))?;
@@ -337,6 +390,17 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    /// One for a server of this name, by a configuration that is there already.
+    pub(crate) fn of(name: &str, config: Arc<ClientConfig>) -> Connector {
+        Connector {
+            plan: ClientTls {
+                name: Some(name.to_owned()),
+                ..ClientTls::default()
+            },
+            live: Live::new(config, Vec::new()),
+        }
+    }
+
     pub(crate) fn new(plan: &ClientTls) -> Result<Connector, TlsError> {
         Ok(Connector {
             live: Live::new(plan.load()?, plan.files()),

@@ -7,21 +7,27 @@ use std::{
     time::Duration,
 };
 
+use bytes::BytesMut;
 use qd_proxy_policy::breaker::Verdict;
 use qd_proxy_wire::{Authority, Decoder, Framing, ResponseHead, Scan, Version};
 use tokio::time::Instant;
 
 use crate::{
+    aim,
     alarm::Alarm,
     connect::Want,
     exchange::{Down, Exchange, Outgoing, Times, Up, Watches},
     fault::Fault,
-    forward::{After, ConnCx, Desk, Sum, acquire},
+    flow::Stage,
+    forward::{After, ConnCx, ConnTimes, Desk, Sum, acquire},
+    io::{Conn, Io},
     retries::choose,
     shared::Stand,
     side::{Filled, H1, Pumped, Replay, Source},
     tap::Capture,
 };
+
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// CONNECT: bytes to the host that the client names.
 pub(crate) async fn connect(
@@ -33,6 +39,27 @@ pub(crate) async fn connect(
     sum: &mut Sum,
 ) -> Result<After, Fault> {
     let port = authority.port.ok_or(Fault::Request("CONNECT needs a port"))?;
+    if stand.authority.is_some()
+        && cx.aim.is_none()
+        && let Down::H1(side) = down
+    {
+        side.conn.wbuf.extend_from_slice(ESTABLISHED);
+        poll_fn(|cx| side.conn.poll_flush(cx))
+            .await
+            .map_err(|_| Fault::ClientGone)?;
+        sum.status = 200;
+        sum.started = true;
+        if let Some(capture) = &sum.capture {
+            capture.flow.set_stage(Stage::Answering);
+        }
+        let conn = std::mem::replace(&mut side.conn, Conn::new(Io::Nobody, BytesMut::new()));
+        let inner = ConnCx {
+            times: ConnTimes::now(),
+            ..cx.clone()
+        };
+        aim::serve(inner, stand, conn, &authority.host, port).await;
+        return Ok(After::Cut);
+    }
     let cluster = cx.shared.host(&authority.host, port);
     let cluster = cluster.ok_or_else(|| Fault::NoEndpoint(Arc::from(authority.to_string())))?;
     let mut going = choose(cx, &cluster, &[], None).await?;
@@ -58,9 +85,7 @@ pub(crate) async fn connect(
     sum.started = true;
     match down {
         Down::H1(side) => {
-            side.conn
-                .wbuf
-                .extend_from_slice(b"HTTP/1.1 200 Connection established\r\n\r\n");
+            side.conn.wbuf.extend_from_slice(ESTABLISHED);
             side.tunnel();
         }
         Down::H2(_) => {

@@ -103,6 +103,9 @@ pub struct Intercept {
     /// Hosts whose TLS is left closed.
     #[serde(default)]
     pub except: Vec<Hostname>,
+    /// The authorities of upstreams; the system's without it.
+    #[serde(default)]
+    pub upstream_ca: Option<PathBuf>,
 }
 
 /// Bounds of what clients may take.

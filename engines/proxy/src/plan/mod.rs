@@ -14,7 +14,7 @@ use std::{
 use qd_proxy_policy::{AccessPolicy, shed::MAX_IN_FLIGHT};
 use qd_proxy_wire::Limits;
 
-use crate::tls::ServerTls;
+use crate::{intercept::Intercept, tls::ServerTls};
 
 mod cluster;
 mod route;
@@ -120,6 +120,16 @@ pub enum Forward {
     On,
 }
 
+/// Whether a listener serves connections that the system redirected to it, each to where it was going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transparent {
+    /// It does not.
+    #[default]
+    Off,
+    /// It does. Connections that nobody redirected are refused.
+    On,
+}
+
 /// Addresses of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -167,6 +177,10 @@ pub struct Listener {
     pub passthrough: Vec<(String, Split)>,
     /// Whether it is a forward proxy.
     pub forward: Forward,
+    /// Whether it serves connections that the system redirected to it.
+    pub transparent: Transparent,
+    /// The authority by which TLS is opened that goes through a forward or a transparent proxy.
+    pub intercept: Option<Intercept>,
     /// Peers that send a PROXY header first; it is required of them.
     pub preamble_from: Vec<Network>,
     /// Peers whose `X-Forwarded-For` and `Forwarded` are continued.
@@ -189,6 +203,8 @@ impl Listener {
             opaque: None,
             passthrough: Vec::new(),
             forward: Forward::Off,
+            transparent: Transparent::Off,
+            intercept: None,
             preamble_from: Vec::new(),
             trusted: Vec::new(),
             bounds: Bounds::default(),
