@@ -42,7 +42,11 @@ class Echo(grpc.GenericRpcHandler):
 server = grpc.server(futures.ThreadPoolExecutor(16), handlers=(Echo(),))
 port = server.add_insecure_port("127.0.0.1:0")
 server.start()
-front = port + 1 if port < 65000 else port - 1
+import socket
+
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    front = s.getsockname()[1]
 proxy = subprocess.Popen([os.environ.get("PROXY", "target/release/examples/proxy"), "--listen", f"127.0.0.1:{front}", "--to", f"127.0.0.1:{port}"])
 time.sleep(0.5)
 

@@ -18,6 +18,7 @@ use crate::{
     retries::{Chance, Going},
     shared::Stand,
     side::{Encoder, Pumped, Source, Watch},
+    switch,
     way::{Lane, Way},
 };
 
@@ -46,9 +47,9 @@ pub(crate) struct Once<'a> {
 impl Once<'_> {
     fn want(&self, version: Version) -> Want {
         match (self.cluster.plan.protocol, version) {
+            (UpstreamProtocol::Http2, _) => Want::Http2,
             _ if self.asked.upgrade.is_some() => Want::Http1,
             (UpstreamProtocol::Http1, _) => Want::Http1,
-            (UpstreamProtocol::Http2, _) => Want::Http2,
             (UpstreamProtocol::Same, Version::Http2) if self.cluster.tls.is_some() => Want::Either,
             (UpstreamProtocol::Same, Version::Http2) => Want::Http2,
             (UpstreamProtocol::Same, _) => Want::Http1,
@@ -68,6 +69,7 @@ impl Once<'_> {
             replay,
             alarm,
             prefilled: _,
+            switch: _,
         } = desk;
         let version = head.version;
         let first = match (self.times.total, self.times.attempt) {
@@ -91,6 +93,9 @@ impl Once<'_> {
             capture.flow.set_stage(Stage::Waiting);
         }
         let upgrade = self.asked.upgrade.as_deref();
+        if let (Some(protocol), Ok(_)) = (upgrade, &link) {
+            switch::for_h1(head, protocol);
+        }
         let mut up = Up::send_request(link, head, self.framing, upgrade, self.asked.hop.trailers).await?;
         sum.reused = up.is_reused();
         let request_watch = sum.capture.as_deref_mut().map(|capture| {
@@ -181,11 +186,18 @@ impl Once<'_> {
                 Err(why) => self.way.stats.not_again(why),
             }
         }
-        if answer.status == 101 && upgrade.is_none() {
-            up.cancel();
-            return Err(Fault::Protocol);
-        }
-        let switches = answer.status == 101;
+        let switches = match switch::switches(head, answer, upgrade, matches!(up, Up::H2(_))) {
+            Ok(switches) => switches,
+            Err(fault) => {
+                up.cancel();
+                return Err(fault);
+            }
+        };
+        let framing = match (switches, version) {
+            (false, _) => framing,
+            (true, Version::Http2) => Framing::UntilClose,
+            (true, _) => Framing::None,
+        };
         if !self.lane.response_headers.is_empty() {
             self.lane.response_headers.apply(&mut answer.fields);
         }
@@ -258,11 +270,13 @@ impl Once<'_> {
         exchange.arm(false);
         let result = match switches {
             true => {
-                if let Down::H1(side) = exchange.down {
-                    side.tunnel();
+                match exchange.down {
+                    Down::H1(side) => side.tunnel(),
+                    Down::H2(stream) => stream.body.receive(stream.later.take()),
                 }
-                if let Up::H1(conn) = exchange.up {
-                    conn.side.tunnel();
+                match exchange.up {
+                    Up::H1(conn) => conn.side.tunnel(),
+                    Up::H2(stream) => stream.body.send = stream.later.take(),
                 }
                 exchange.request_done = false;
                 exchange.request.ended = false;

@@ -27,6 +27,7 @@ use qd_proxy_telemetry::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    fault::Fault,
     plan::{self, Address, HealthCheck},
     shared::Shared,
     side::H1,
@@ -107,7 +108,22 @@ pub(crate) struct Link {
     pub(crate) close: Notify,
 }
 
+/// How long the settings of a connection that is new may take to come.
+const SETTINGS: Duration = Duration::from_secs(1);
+
 impl Link {
+    /// Waits until it is known that the peer takes extended CONNECT.
+    pub(crate) async fn takes_switches(&self) -> Result<(), Fault> {
+        let by = Instant::now() + SETTINGS;
+        while !self.send.is_extended_connect_protocol_enabled() {
+            if Instant::now() >= by || self.dead.load(Ordering::Acquire) {
+                return Err(Fault::NoSwitch);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
     fn has_room(&self) -> bool {
         !self.dead.load(Ordering::Acquire)
             && self.active.load(Ordering::Relaxed) < self.send.current_max_send_streams().max(1)

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, client::ResponseFuture, server::SendResponse};
+use h2::{Reason, RecvStream, SendStream, client::ResponseFuture, server::SendResponse};
 use qd_proxy_wire::{Framing, Known, RequestHead, ResponseHead, Scan, Scheme, Version, body, fields, rules};
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ use crate::{
     fault::Fault,
     forward::After,
     side::{Broken, Encoder, Filled, H1, H2, PumpError, Pumped, Replay, Replayed, Sink, Source, Watch, poll_pump},
+    switch,
     translate,
 };
 
@@ -32,6 +33,8 @@ use crate::{
 pub(crate) struct DownH2 {
     pub(crate) body: H2,
     pub(crate) respond: SendResponse<Bytes>,
+    /// What comes after protocols are switched.
+    pub(crate) later: Option<RecvStream>,
 }
 
 /// The client's end.
@@ -47,6 +50,8 @@ pub(crate) struct UpStream {
     pub(crate) body: H2,
     pub(crate) response: Option<ResponseFuture>,
     pub(crate) link: Arc<Link>,
+    /// Where what comes after a switch of protocols goes.
+    pub(crate) later: Option<SendStream<Bytes>>,
 }
 
 impl Drop for UpStream {
@@ -326,20 +331,31 @@ impl Up {
             }
             Err(link) => {
                 let scheme = if link.tls { Scheme::Https } else { Scheme::Http };
-                let mut request = translate::request_to_h2(head, scheme)?;
+                let mut request = match upgrade {
+                    Some(protocol) => {
+                        link.takes_switches().await?;
+                        switch::to_h2(head, scheme, protocol)?
+                    }
+                    None => translate::request_to_h2(head, scheme)?,
+                };
                 if trailers {
                     let te = http::HeaderValue::from_static("trailers");
                     request.headers_mut().insert(http::header::TE, te);
                 }
                 let ready = link.send.clone().ready().await;
                 let mut send = ready.map_err(|_| Fault::RefusedStream)?;
-                let end = framing == Framing::None;
+                let end = framing == Framing::None && upgrade.is_none();
                 let (response, stream) = send.send_request(request, end).map_err(|e| Fault::h2(&e))?;
                 link.active.fetch_add(1, Ordering::Relaxed);
+                let (now, later) = match upgrade {
+                    Some(_) => (None, Some(stream)),
+                    None => ((!end).then_some(stream), None),
+                };
                 Ok(Up::H2(Box::new(UpStream {
-                    body: H2::new((!end).then_some(stream), None),
+                    body: H2::new(now, None),
                     response: Some(response),
                     link,
+                    later,
                 })))
             }
         }

@@ -83,6 +83,8 @@ pub(crate) enum Fault {
     Loop,
     #[error("the request was held and killed")]
     Killed,
+    #[error("the upstream does not switch protocols over HTTP/2")]
+    NoSwitch,
     #[error("the upstream's certificate is not accepted: {0}")]
     Untrusted(Arc<str>),
 }
@@ -136,6 +138,7 @@ impl Fault {
             Fault::Injected(_) | Fault::InjectedReset => "injected",
             Fault::Loop => "loop",
             Fault::Killed => "killed",
+            Fault::NoSwitch => "no-switch",
         }
     }
 

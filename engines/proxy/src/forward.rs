@@ -88,6 +88,8 @@ pub(crate) struct Desk {
     pub(crate) alarm: Alarm,
     /// The body, or the first of it, was put into `replay` before the first attempt.
     pub(crate) prefilled: bool,
+    /// The protocol that an extended CONNECT wants to switch to.
+    pub(crate) switch: Option<Vec<u8>>,
 }
 
 /// What becomes of the connection.
@@ -274,7 +276,10 @@ async fn route(
     let hop = rules::strip_request(&mut head.fields);
     let asked = Asked {
         keep: rules::keeps_alive(head.version, hop),
-        upgrade: upgrade.filter(|_| hop.upgrade && head.version == Version::Http11 && framing == Framing::None),
+        upgrade: match desk.switch.take() {
+            Some(protocol) => Some(protocol),
+            None => upgrade.filter(|_| hop.upgrade && head.version == Version::Http11 && framing == Framing::None),
+        },
         hop,
     };
     if head.version == Version::Http10 {

@@ -41,6 +41,7 @@ mod side;
 mod snapshot;
 pub mod source;
 mod stats;
+mod switch;
 mod tap;
 mod tellers;
 mod tls;

@@ -24,6 +24,7 @@ use crate::{
     io::Conn,
     shared::Stand,
     side::H2,
+    switch,
     translate,
 };
 
@@ -103,16 +104,26 @@ impl Drop for Counted {
 
 /// Serves a stream.
 async fn stream(cx: ConnCx, request: Request<RecvStream>, respond: SendResponse<Bytes>, _counted: Counted) {
-    let (parts, recv) = request.into_parts();
-    let mut desk = Desk::default();
+    let (mut parts, recv) = request.into_parts();
+    let mut desk = Desk {
+        switch: switch::from_h2(&mut parts),
+        ..Desk::default()
+    };
     let told = translate::request_from_h2(&parts, &mut desk.head);
     desk.head.scheme = qd_proxy_wire::rules::scheme(cx.tls);
     let ended = recv.is_end_stream();
+    let (now, later) = match desk.switch {
+        Some(_) => (None, Some(recv)),
+        None => (Some(recv), None),
+    };
     let mut down = DownH2 {
-        body: H2::new(None, Some(recv)),
+        body: H2::new(None, now),
         respond,
+        later,
     };
     let framing = match (ended, body::request_framing(&desk.head)) {
+        // What follows is the other protocol's.
+        _ if desk.switch.is_some() => Framing::None,
         (true, _) => Framing::None,
         (false, Ok(Framing::Length(n))) => Framing::Length(n),
         (false, _) => Framing::Chunked,

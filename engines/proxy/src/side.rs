@@ -217,6 +217,12 @@ impl H2 {
         }
     }
 
+    /// Gives what comes by another stream from now on.
+    pub(crate) fn receive(&mut self, recv: Option<RecvStream>) {
+        self.ended = recv.is_none();
+        self.recv = recv;
+    }
+
     /// Ends the stream at once.
     pub(crate) fn reset(&mut self, reason: Reason) {
         if let Some(send) = &mut self.send {

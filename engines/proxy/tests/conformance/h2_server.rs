@@ -13,18 +13,23 @@ use tokio::net::TcpListener;
 
 use crate::{h2_client, harness::*};
 
-type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Handler = Arc<dyn Fn(Request<RecvStream>, SendResponse<Bytes>) -> Served + Send + Sync>;
+pub(crate) type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Handler = Arc<dyn Fn(Request<RecvStream>, SendResponse<Bytes>) -> Served + Send + Sync>;
 
 /// An upstream of HTTP/2 in front of which a proxy stands.
 async fn upstream(handler: Handler) -> Front {
+    upstream_with(h2::server::Builder::new(), handler).await
+}
+
+/// The same with settings of its own.
+pub(crate) async fn upstream_with(server: h2::server::Builder, handler: Handler) -> Front {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = Address::Tcp("127.0.0.1".to_owned(), listener.local_addr().unwrap().port());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let handler = Arc::clone(&handler);
+            let (handler, server) = (Arc::clone(&handler), server.clone());
             tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let mut connection = server.handshake(stream).await.unwrap();
                 while let Some(Ok((request, respond))) = connection.accept().await {
                     tokio::spawn(handler(request, respond));
                 }
@@ -36,7 +41,7 @@ async fn upstream(handler: Handler) -> Front {
     start(&plan)
 }
 
-fn handler<F: Future<Output = ()> + Send + 'static>(
+pub(crate) fn handler<F: Future<Output = ()> + Send + 'static>(
     f: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + Send + Sync + 'static,
 ) -> Handler {
     Arc::new(move |a, b| Box::pin(f(a, b)))
@@ -241,4 +246,28 @@ async fn a_megabyte_each_way_passes_the_windows() {
         assert!(got == body);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_does_not_answer_pings_is_given_up() {
+    // It says its settings and then reads no more.
+    let origin = Origin::new();
+    let front = front_with(&origin, |p| {
+        p.clusters[0].protocol = UpstreamProtocol::Http2;
+        p.clusters[0].ping = std::time::Duration::from_millis(50);
+    });
+    let silent = tokio::task::spawn_blocking(move || {
+        let mut upstream = origin.accept();
+        upstream.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        upstream.until("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        // The connection is closed by the other end.
+        upstream.rest();
+    });
+    let head = client(&front, |mut wire| {
+        wire.send("POST / HTTP/1.1\r\nHost: h.example\r\nContent-Length: 0\r\n\r\n");
+        wire.head()
+    })
+    .await;
+    assert_eq!(status(&head), 502);
+    silent.await.unwrap();
 }

@@ -31,6 +31,11 @@ impl Wire {
         }
     }
 
+    /// Bytes that came and were not taken.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
@@ -137,7 +142,11 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn new() -> Origin {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Origin::at("127.0.0.1:0")
+    }
+
+    pub(crate) fn at(address: &str) -> Origin {
+        let listener = TcpListener::bind(address).unwrap();
         Origin {
             address: listener.local_addr().unwrap(),
             listener,

@@ -19,12 +19,12 @@ use tokio_rustls::{
 
 use crate::harness::*;
 
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Authority {
@@ -33,7 +33,7 @@ impl Authority {
     }
 
     /// Writes a certificate of that name and its key.
-    fn issue(&self, dir: &Path, file: &str, name: &str) {
+    pub(crate) fn issue(&self, dir: &Path, file: &str, name: &str) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
@@ -41,7 +41,7 @@ impl Authority {
         std::fs::write(dir.join(format!("{file}.key")), key.serialize_pem()).unwrap();
     }
 
-    fn write(&self, dir: &Path) {
+    pub(crate) fn write(&self, dir: &Path) {
         std::fs::write(dir.join("ca.crt"), self.issuer.pem()).unwrap();
     }
 
@@ -52,7 +52,7 @@ impl Authority {
     }
 }
 
-fn identity(dir: &Path, file: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+pub(crate) fn identity(dir: &Path, file: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     (
         CertificateDer::pem_file_iter(dir.join(format!("{file}.crt")))
             .unwrap()
@@ -293,4 +293,68 @@ fn tls_is_passed_through_by_the_name_it_asks_for() {
         client.send(&hello[20..]);
         assert_eq!(to.accept().exactly(hello.len()), hello);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_goes_by_the_name_that_is_asked_for() {
+    let (a, b, dir, origin) = (
+        Authority::new(),
+        Authority::new(),
+        tempfile::tempdir().unwrap(),
+        Origin::new(),
+    );
+    a.issue(dir.path(), "a", "a.example");
+    b.issue(dir.path(), "b", "*.b.example");
+    let front = front_with(&origin, |p| {
+        p.listeners[0].tls = Some(ServerTls {
+            others: vec![(dir.path().join("b.crt"), dir.path().join("b.key"))],
+            ..ServerTls::new(dir.path().join("a.crt"), dir.path().join("a.key"))
+        });
+        p.clusters[0].protocol = UpstreamProtocol::Http1;
+    });
+    echo(origin);
+    // Each is known by its authority alone, so whoever is answered was shown the right one.
+    get(&front, client_config(&a, None, &[]), "a.example").await.unwrap();
+    get(&front, client_config(&b, None, &[]), "x.b.example").await.unwrap();
+    assert!(get(&front, client_config(&b, None, &[]), "a.example").await.is_err());
+    // A name that nobody has is shown the first.
+    assert!(get(&front, client_config(&b, None, &[]), "other.example").await.is_err());
+    // The second one is looked after as well.
+    a.issue(dir.path(), "b", "*.b.example");
+    assert!(matches!(&front.proxy.look_at_files()[..], [(_, Ok(()))]));
+    get(&front, client_config(&a, None, &[]), "x.b.example").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_changes_under_load_and_no_request_fails() {
+    let (ca, dir, origin) = (Authority::new(), tempfile::tempdir().unwrap(), Origin::new());
+    ca.issue(dir.path(), "a", "a.example");
+    let front = Arc::new(secured(&origin, dir.path(), false));
+    echo(origin);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (front, stop, config) = (Arc::clone(&front), Arc::clone(&stop), client_config(&ca, None, &[]));
+            tokio::spawn(async move {
+                let mut answered = 0u32;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let text = get(&front, Arc::clone(&config), "a.example").await.unwrap();
+                    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    let mut taken = 0;
+    for _ in 0..30 {
+        ca.issue(dir.path(), "a", "a.example");
+        taken += front.proxy.look_at_files().iter().filter(|(_, r)| r.is_ok()).count();
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in clients {
+        assert!(client.await.unwrap() > 0);
+    }
+    assert!(taken > 0);
 }
