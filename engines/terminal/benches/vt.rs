@@ -1,7 +1,7 @@
 //! How fast the emulator parses: plain text, colours, Unicode, and what full-screen programs print.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use qd_terminal::{ScrollbackLimits, Vt};
+use qd_terminal::{ScrollbackLimits, Vt, split_blocks};
 use qd_tty::{Cell, Size};
 
 /// A small, repeatable source of numbers.
@@ -145,5 +145,56 @@ fn sizes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, rows, sizes);
+/// What a checkpoint costs with a scrollback that is full, at the end of a flood and on the alternate screen, when nothing
+/// was closed since the last; what one costs each time after a mebibyte of the flood, less the feeding; and restoring.
+fn checkpoints(c: &mut Criterion) {
+    let mut group = c.benchmark_group("checkpoint");
+    for (cols, rows) in [(80, 24), (200, 60)] {
+        for (name, bytes) in feeds() {
+            let mut vt = Vt::new(Size::new(cols, rows), ScrollbackLimits::default());
+            let (mut state, mut blocks) = (Vec::new(), Vec::new());
+            let mut all = Vec::new();
+            for chunk in bytes.chunks(4095) {
+                vt.feed(chunk);
+            }
+            vt.checkpoint(&mut state, &mut all);
+            eprintln!(
+                "{cols}x{rows} {name}: {} bytes, blocks of {} bytes",
+                state.len(),
+                all.len()
+            );
+            group.bench_function(format!("{cols}x{rows}, {name}"), |b| {
+                b.iter(|| {
+                    state.clear();
+                    blocks.clear();
+                    vt.checkpoint(&mut state, &mut blocks)
+                });
+            });
+            group.bench_function(format!("{cols}x{rows}, {name}, restore"), |b| {
+                b.iter(|| Vt::restore(&state, split_blocks(&all), ScrollbackLimits::default()));
+            });
+            if name != "tui" {
+                group.bench_function(format!("{cols}x{rows}, {name}, after each MiB"), |b| {
+                    b.iter_custom(|n| {
+                        let mut spent = std::time::Duration::ZERO;
+                        for _ in 0..n {
+                            for chunk in bytes.chunks(4095) {
+                                vt.feed(chunk);
+                            }
+                            state.clear();
+                            blocks.clear();
+                            let start = std::time::Instant::now();
+                            vt.checkpoint(&mut state, &mut blocks);
+                            spent += start.elapsed();
+                        }
+                        spent
+                    });
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, rows, sizes, checkpoints);
 criterion_main!(benches);

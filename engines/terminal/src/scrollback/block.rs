@@ -6,7 +6,9 @@ use super::row::{RowView, Run, Style, glyphs};
 /// A block is closed when it has this many bytes of text…
 const BLOCK_TEXT: usize = 48 * 1024;
 /// …or this many pieces.
-pub(super) const BLOCK_PIECES: usize = 1024;
+const BLOCK_PIECES: usize = 1024;
+/// It never has more: a row may turn out to begin a piece when it is too late for another block.
+pub(super) const PIECES_MAX: usize = 2 * BLOCK_PIECES;
 /// …or so many runs, or so many styles: what is open is written into every checkpoint.
 const BLOCK_RUNS: usize = 8192;
 const BLOCK_STYLES: usize = 2048;

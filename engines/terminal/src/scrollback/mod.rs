@@ -20,7 +20,7 @@ use self::{
 };
 pub(crate) use self::{
     row::{RowView, Style, unsure_char},
-    save::NUMBER_MAX,
+    save::{NUMBER_MAX, seal_blocks},
     write::RowWriter,
 };
 

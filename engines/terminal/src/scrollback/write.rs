@@ -2,14 +2,14 @@
 
 use super::{
     Scrollback,
-    block::{Block, NARROW, Piece, Walk},
+    block::{Block, NARROW, PIECES_MAX, Piece, Walk},
     row::{Run, Style},
 };
 
 /// A piece that has so many cells takes no further row…
 pub(super) const PIECE_CELLS: u32 = 8192;
 /// …nor one with so many bytes of text.
-const PIECE_TEXT: usize = 32 * 1024;
+const PIECE_TEXT: u32 = 32 * 1024;
 /// So many places are remembered where a logical line was cut between two widths.
 const SEAMS_MAX: usize = 64;
 
@@ -43,6 +43,11 @@ impl Tail {
             text,
         }
     }
+}
+
+/// Whether more rows may be added to piece `i` of a block, which has so many cells and bytes of text.
+pub(super) fn may_grow(cells: u32, text: u32, i: usize) -> bool {
+    cells < PIECE_CELLS && text < PIECE_TEXT && i + 2 < PIECES_MAX
 }
 
 /// Whether a row belongs to the piece before it.
@@ -214,7 +219,9 @@ impl RowWriter<'_> {
         tail.cells += self.cells;
         tail.last = self.cells;
         let Some(b) = store.blocks.back_mut() else { return };
-        tail.open = wrapped && tail.cells < PIECE_CELLS && b.text.len() - tail.text.min(b.text.len()) < PIECE_TEXT;
+        let joins = self.join == Join::Yes && b.pieces.pop().is_some();
+        let text = u32::try_from(b.text.len() - tail.text.min(b.text.len())).unwrap_or(u32::MAX);
+        tail.open = wrapped && may_grow(tail.cells, text, b.pieces.len());
         if tail.wide != NARROW {
             let words = (tail.wide + tail.cells.div_ceil(64)) as usize;
             if b.wide.len() < words {
@@ -230,7 +237,6 @@ impl RowWriter<'_> {
             wrapped,
             tail.ascii,
         );
-        let joins = self.join == Join::Yes && b.pieces.pop().is_some();
         let before = b.rows_before(b.pieces.len());
         let mut old = 0;
         if joins {

@@ -24,6 +24,7 @@ use std::time::Instant;
 use alacritty_terminal::{grid::Dimensions, term::TermMode};
 use qd_tty::{Cell, CursorShape, KeyEvent, MouseEvent, Size};
 
+pub(crate) use self::checkpoint::seal_checkpoint;
 pub use self::checkpoint::{CELLS_MAX, Checkpoint, Restored};
 pub use self::copy::LinesCopy;
 pub use self::types::{

@@ -1,5 +1,6 @@
 //! Tests of the emulator: goldens, budgets, views and searches; the properties are in `props`.
 
+mod checkpoint;
 mod props;
 
 use alacritty_terminal::index::Line;

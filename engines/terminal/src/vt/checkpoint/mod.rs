@@ -64,6 +64,16 @@ pub struct Restored {
     pub lost_blocks: usize,
 }
 
+/// Makes the length and the checksum fit: for the fuzzer, which would not get further else.
+pub(crate) fn seal_checkpoint(state: &mut [u8]) {
+    if let Some((head, body)) = state.split_at_mut_checked(HEAD) {
+        head[..4].copy_from_slice(&MAGIC);
+        head[4] = FORM;
+        head[5..9].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+        head[9..].copy_from_slice(&sum(body).to_le_bytes());
+    }
+}
+
 impl std::fmt::Debug for Vt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vt")
@@ -210,7 +220,7 @@ impl Vt {
         r.check(r.left() == 0)?;
         // What is said of lines that are not there would be looked for in vain, and for long.
         let (top, end) = (core.screen_top(), core.end_line());
-        core.view = core.view.filter(|v| *v < top);
+        core.view = core.view.map(|v| v.min(top));
         core.prompts.retain(|p| *p < end);
         Ok(Restored {
             vt: Self { parser, core },

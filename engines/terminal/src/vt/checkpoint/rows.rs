@@ -96,9 +96,14 @@ fn address(extra: Option<&Arc<CellExtra>>) -> usize {
     extra.map_or(0, |e| Arc::as_ptr(e).addr())
 }
 
+/// The flags of the halves of wide characters go with the characters: else every one would begin a run, and end it.
+const WIDE: Flags = Flags::WIDE_CHAR.union(Flags::WIDE_CHAR_SPACER);
+const WIDE_SHIFT: u32 = Flags::WIDE_CHAR.bits().trailing_zeros();
+
 #[inline]
 fn same_look(a: &Cell, b: &Cell) -> bool {
-    a.fg == b.fg && a.bg == b.bg && a.flags == b.flags && address(a.extra.as_ref()) == address(b.extra.as_ref())
+    let flags = (a.flags.bits() ^ b.flags.bits()) & !WIDE.bits() == 0;
+    flags && a.fg == b.fg && a.bg == b.bg && address(a.extra.as_ref()) == address(b.extra.as_ref())
 }
 
 impl CellWriter {
@@ -121,7 +126,10 @@ impl CellWriter {
         };
         let n = cells.iter().rposition(|c| *c != cleared).map_or(0, |i| i + 1);
         let cells = &cells[..n];
-        let ascii = cells.iter().fold(0, |all, c| all | c.c as u32) < 0x80;
+        let (all, flags) = cells
+            .iter()
+            .fold((0, 0), |(all, flags), c| (all | c.c as u32, flags | c.flags.bits()));
+        let ascii = all < 0x80 && flags & WIDE.bits() == 0;
         let filled = cleared.bg != DEFAULT_BG;
         out.push(if ascii { ASCII } else { 0 } | if filled { FILLED } else { 0 });
         if filled {
@@ -132,7 +140,8 @@ impl CellWriter {
             out.extend(cells.iter().map(|c| c.c as u8));
         } else {
             for c in cells {
-                put(out, u64::from(u32::from(c.c)));
+                let half = (c.flags.bits() & WIDE.bits()) >> WIDE_SHIFT;
+                put(out, u64::from(u32::from(c.c)) << 2 | u64::from(half));
             }
         }
         let blank = Cell::default();
@@ -158,7 +167,8 @@ impl CellWriter {
         if cell.bg != before.bg {
             tag |= BG;
         }
-        if cell.flags != before.flags {
+        let flags = cell.flags.difference(WIDE);
+        if flags != before.flags.difference(WIDE) {
             tag |= FLAGS;
         }
         if cell.extra.is_some() || before.extra.is_some() {
@@ -172,7 +182,7 @@ impl CellWriter {
             put_color(out, cell.bg);
         }
         if tag & FLAGS != 0 {
-            put(out, u64::from(cell.flags.bits()));
+            put(out, u64::from(flags.bits()));
         }
         if tag & EXTRA != 0 {
             self.extra(cell, out);
@@ -283,7 +293,10 @@ impl CellReader {
             }
         } else {
             for cell in cells.iter_mut() {
-                cell.c = r.char()?;
+                let n = r.number()?;
+                let c = u32::try_from(n >> 2).ok().and_then(char::from_u32);
+                cell.c = c.ok_or_else(|| r.bad())?;
+                cell.flags = Flags::from_bits_truncate((n as u16 & 3) << WIDE_SHIFT);
             }
         }
         let mut look = Cell::default();
@@ -294,7 +307,7 @@ impl CellReader {
             for cell in &mut cells[at..at + count] {
                 cell.fg = look.fg;
                 cell.bg = look.bg;
-                cell.flags = look.flags;
+                cell.flags |= look.flags;
                 cell.extra.clone_from(&look.extra);
             }
             at += count;

@@ -39,7 +39,7 @@ fn common_token() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn any_token() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_token() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         12 => common_token(),
         1 => prop::collection::vec(any::<u8>(), 0..20),
@@ -51,7 +51,7 @@ fn any_token() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn chunks(stream: &[u8], cuts: &[prop::sample::Index]) -> Vec<Vec<u8>> {
+pub(super) fn chunks(stream: &[u8], cuts: &[prop::sample::Index]) -> Vec<Vec<u8>> {
     let mut at: Vec<usize> = cuts
         .iter()
         .map(|c| c.index(stream.len() + 1))
