@@ -11,7 +11,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
 };
 
 use qd_proxy_wire::{
@@ -148,14 +147,7 @@ pub(crate) fn serve<'a>(
     })
 }
 
-async fn tls(
-    mut cx: ConnCx,
-    stand: &Stand,
-    conn: Conn,
-    plain: &Arc<Cluster>,
-    to: (&str, u16),
-    hello: Hello,
-) {
+async fn tls(mut cx: ConnCx, stand: &Stand, conn: Conn, plain: &Arc<Cluster>, to: (&str, u16), hello: Hello) {
     let (host, port) = to;
     let name = hello.name.as_deref().unwrap_or(host);
     let authority = match &stand.authority {
@@ -172,10 +164,13 @@ async fn tls(
     };
     let began = Instant::now();
     let Some((conn, h2)) = secure(stand, config, conn).await else {
-        tracing::debug!(connection = cx.entry.id, "the client does not trust the certificate for `{name}`");
+        tracing::debug!(
+            connection = cx.entry.id,
+            "the client does not trust the certificate for `{name}`"
+        );
         return;
     };
-    cx.times.handshake = Some(Duration::from(began.elapsed()));
+    cx.times.handshake = Some(began.elapsed());
     cx.tls = true;
     cx.entry.is_tls();
     cx.aim = Some(Arc::new(Aim { cluster }));

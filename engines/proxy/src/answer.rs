@@ -118,7 +118,9 @@ pub(crate) async fn fault(down: &mut Down<'_>, fault: &Fault, kind: Kind) -> Aft
     }
     // Where the upstream is is nobody's business but the operator's, who has the records.
     let body = match fault {
-        Fault::Head(_) | Fault::Body(_) | Fault::Request(_) | Fault::Translate(_) | Fault::Untrusted(_) => format!("{text}\n"),
+        Fault::Head(_) | Fault::Body(_) | Fault::Request(_) | Fault::Translate(_) | Fault::Untrusted(_) => {
+            format!("{text}\n")
+        }
         other => format!("{}: {}\n", reason(other.status()), other.word()),
     };
     send(down, &mut head, Bytes::from(body), kind).await

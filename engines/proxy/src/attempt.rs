@@ -13,7 +13,7 @@ use crate::{
     fault::Fault,
     flow::Stage,
     forward::{After, Asked, ConnCx, Desk, Sum, acquire},
-    hold,
+    grpc_web, hold,
     plan::UpstreamProtocol,
     retries::{Chance, Going},
     shared::Stand,
@@ -21,6 +21,9 @@ use crate::{
     switch,
     way::{Lane, Way},
 };
+
+/// How long the rest of a request may take that has been answered.
+const LATE: Duration = Duration::from_secs(5);
 
 /// How an attempt ended without an error.
 pub(crate) enum End {
@@ -96,7 +99,17 @@ impl Once<'_> {
         if let (Some(protocol), Ok(_)) = (upgrade, &link) {
             switch::for_h1(head, protocol);
         }
-        let mut up = Up::send_request(link, head, self.framing, upgrade, self.asked.hop.trailers).await?;
+        let web = self
+            .asked
+            .web
+            .as_ref()
+            .filter(|_| self.cluster.plan.protocol == UpstreamProtocol::Http2);
+        let framing = match web {
+            Some(kind) => grpc_web::request(head, kind, self.framing),
+            None => self.framing,
+        };
+        let wants_trailers = self.asked.hop.trailers || web.is_some();
+        let mut up = Up::send_request(link, head, framing, upgrade, wants_trailers).await?;
         sum.reused = up.is_reused();
         let request_watch = sum.capture.as_deref_mut().map(|capture| {
             capture.request.restart();
@@ -121,6 +134,7 @@ impl Once<'_> {
             scan: Scan::default(),
             interims: 0,
             kept: None,
+            web: None,
         };
         exchange.arm(true);
         let framing = loop {
@@ -215,6 +229,10 @@ impl Once<'_> {
                 times.now = Instant::now();
             }
         }
+        let is_web = web.is_some() && grpc_web::answer(answer);
+        if is_web && framing != Framing::None {
+            framing = Framing::Chunked;
+        }
         let keep = self.asked.keep && !self.cx.entry.is_draining();
         let out = Outgoing {
             framing,
@@ -265,6 +283,7 @@ impl Once<'_> {
             scan: Scan::default(),
             interims,
             kept,
+            web: is_web.then(grpc_web::Web::default),
         };
         // What was kept to be sent again is not needed any more, but what was not sent yet is.
         exchange.arm(false);
@@ -285,10 +304,16 @@ impl Once<'_> {
             }
             false => poll_fn(|cx| exchange.poll_bodies(cx)).await,
         };
+        if result.is_ok() && !exchange.request_done && keep && stays && matches!(exchange.down, Down::H1(_)) {
+            // The upstream has answered early and goes on reading, so both connections can be used again.
+            let _ = tokio::time::timeout(LATE, poll_fn(|cx| exchange.poll_rest(cx))).await;
+        }
+        let of_web = exchange.web.take().and_then(|web| web.status);
         let done = exchange.request_done;
         let failed = exchange.write_failed.is_some();
         sum.request_bytes = exchange.request.bytes;
         sum.response_bytes = exchange.response.bytes;
+        listening.grpc = of_web.or(listening.grpc);
         if is_grpc && result.is_ok() {
             let code = listening.grpc.unwrap_or_else(|| GrpcCode::of_http(status).0);
             listening.going.answered(status, Some(code));

@@ -23,9 +23,9 @@ use crate::{
     cluster::{Link, UpConn},
     fault::Fault,
     forward::After,
+    grpc_web::{Told, Web},
     side::{Broken, Encoder, Filled, H1, H2, PumpError, Pumped, Replay, Replayed, Sink, Source, Watch, poll_pump},
-    switch,
-    translate,
+    switch, translate,
 };
 
 /// A client's stream of HTTP/2.
@@ -475,6 +475,8 @@ pub(crate) struct Exchange<'x, 'd> {
     pub(crate) interims: u32,
     /// What was taken of the answer's body while it was held.
     pub(crate) kept: Option<Replay>,
+    /// The answer's trailers become the last of its body.
+    pub(crate) web: Option<Web>,
 }
 
 /// How many answers may come before the last one.
@@ -575,15 +577,25 @@ impl Exchange<'_, '_> {
     pub(crate) fn poll_bodies(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.push_request(cx)?;
         let watch = narrowed(&mut self.watches.response);
-        let pumped = match &mut self.kept {
-            None => poll_pump(cx, self.up, self.down, &mut self.response, watch),
-            Some(kept) => {
+        let pumped = match (&mut self.kept, &mut self.web) {
+            (None, None) => poll_pump(cx, self.up, self.down, &mut self.response, watch),
+            (None, Some(web)) => {
+                let mut source = Told { from: self.up, web };
+                poll_pump(cx, &mut source, self.down, &mut self.response, watch)
+            }
+            (Some(kept), web) => {
                 let mut source = Replayed {
                     from: self.up,
                     kept,
                     most: 0,
                 };
-                poll_pump(cx, &mut source, self.down, &mut self.response, watch)
+                match web {
+                    None => poll_pump(cx, &mut source, self.down, &mut self.response, watch),
+                    Some(web) => {
+                        let mut source = Told { from: &mut source, web };
+                        poll_pump(cx, &mut source, self.down, &mut self.response, watch)
+                    }
+                }
             }
         };
         match pumped {
@@ -596,6 +608,15 @@ impl Exchange<'_, '_> {
             return Poll::Ready(Err(Fault::ClientGone));
         }
         self.poll_alarm(cx).map(Err)
+    }
+
+    /// Moves what is left of the request when the answer is there already; ready when nothing is, or nothing can be done.
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let failed = self.push_request(cx).is_err() || self.write_failed.is_some();
+        match failed || self.request_done {
+            true => Poll::Ready(()),
+            false => self.poll_alarm(cx).map(|_| ()),
+        }
     }
 
     /// Moves bytes both ways until both ends have said all.

@@ -24,7 +24,7 @@ use crate::{
     exchange::Down,
     fault::Fault,
     flow::{Ended, Start},
-    hold, inject,
+    grpc_web, hold, inject,
     plan::{Action, Forward},
     replay::Again,
     retries::attempts,
@@ -215,6 +215,8 @@ pub(crate) fn begin(cx: &ConnCx, head: &RequestHead, begun: Instant, version: &'
 pub(crate) struct Asked {
     pub(crate) hop: Hop,
     pub(crate) upgrade: Option<Vec<u8>>,
+    /// It is gRPC as browsers tell it; see [`crate::grpc_web::kind`].
+    pub(crate) web: Option<Vec<u8>>,
     pub(crate) keep: bool,
 }
 
@@ -275,6 +277,7 @@ async fn route(
     let upgrade = head.fields.first(Known::Upgrade).map(<[u8]>::to_vec);
     let hop = rules::strip_request(&mut head.fields);
     let asked = Asked {
+        web: grpc_web::kind(head),
         keep: rules::keeps_alive(head.version, hop),
         upgrade: match desk.switch.take() {
             Some(protocol) => Some(protocol),

@@ -10,11 +10,11 @@ use qd_proxy_policy::AccessPolicy;
 use qd_tree::Spanned;
 
 use crate::{
+    intercept::Intercept,
     plan::{
         AccessLog, Action, Address, Backend, Bind, Bounds, Cluster, Forward, HeaderEdit, HealthCheck, Hostname,
         Listener, Mirror, Network, Plan, Protocol, Retry, Route, Split, Tracing, Transparent, UpstreamProtocol,
     },
-    intercept::Intercept,
     tls::{Check, ClientAuth, ClientTls, ServerTls},
 };
 
@@ -434,10 +434,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_is_said() {
-        let text = BASE.replace("address: '127.0.0.1:0'", "address: '127.0.0.1:0', access: a");
-        let error = read(&text).unwrap_err();
-        assert_eq!(error.to_string(), "there is no access policy `a`");
-        assert!(error.0[0].span.is_some());
+    fn every_mode_is_served() {
+        let with = |more: &str| {
+            let text = BASE.replace("address: '127.0.0.1:0'", &format!("address: '127.0.0.1:0', {more}"));
+            read(&text).unwrap().listeners.remove(0)
+        };
+        assert_eq!(with("mode: transparent").transparent, Transparent::On);
+        assert_eq!(with("mode: forward").forward, Forward::On);
+        let own = "mode: intercept, intercept: {ca: {certificate: a.crt, key: a.key}, except: ['*.bank.example']}";
+        let made = with(own);
+        assert_eq!(made.forward, Forward::On);
+        assert_eq!(made.intercept.unwrap().except, ["*.bank.example"]);
     }
 }

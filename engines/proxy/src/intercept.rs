@@ -71,7 +71,9 @@ pub(crate) struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Authority")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }
 
@@ -203,7 +205,11 @@ impl Authority {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let config = Arc::new(config);
         let mut leaves = self.leaves.lock();
-        if leaves.by_name.insert(name.to_owned(), (Arc::clone(&config), now + RENEW)).is_none() {
+        if leaves
+            .by_name
+            .insert(name.to_owned(), (Arc::clone(&config), now + RENEW))
+            .is_none()
+        {
             leaves.order.push_back(name.to_owned());
         }
         if leaves.order.len() > LEAVES

@@ -22,6 +22,7 @@ mod fault;
 mod flow;
 mod forward;
 mod from_config;
+mod grpc_web;
 mod hold;
 mod inject;
 mod intercept;

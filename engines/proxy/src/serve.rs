@@ -159,7 +159,11 @@ async fn begin(cx: &mut ConnCx, stand: &Stand, conn: &mut Conn) -> Result<(), Fa
     Ok(())
 }
 
-pub(crate) async fn secure(stand: &Stand, config: Arc<tokio_rustls::rustls::ServerConfig>, conn: Conn) -> Option<(Conn, bool)> {
+pub(crate) async fn secure(
+    stand: &Stand,
+    config: Arc<tokio_rustls::rustls::ServerConfig>,
+    conn: Conn,
+) -> Option<(Conn, bool)> {
     let work = TlsAcceptor::from(config).accept(conn.into_rewound());
     match timeout(stand.plan.bounds.handshake_timeout, work).await {
         Ok(Ok(stream)) => {

@@ -24,8 +24,7 @@ use crate::{
     io::Conn,
     shared::Stand,
     side::H2,
-    switch,
-    translate,
+    switch, translate,
 };
 
 /// How long the streams of a connection that shall end may take.

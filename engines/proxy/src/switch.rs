@@ -41,7 +41,8 @@ pub(crate) fn from_h2(parts: &mut http::request::Parts) -> Option<Vec<u8>> {
 /// Gives a request what an upstream of HTTP/1 wants to see of it.
 pub(crate) fn for_h1(head: &mut RequestHead, protocol: &[u8]) {
     if is_websocket(protocol) && head.fields.get(KEY).is_none() {
-        head.fields.push(KEY, STANDARD.encode(rand::random::<[u8; 16]>()).as_bytes());
+        head.fields
+            .push(KEY, STANDARD.encode(rand::random::<[u8; 16]>()).as_bytes());
         if head.fields.get(b"sec-websocket-version").is_none() {
             head.fields.push(b"sec-websocket-version", b"13");
         }

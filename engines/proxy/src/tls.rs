@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use tokio_rustls::rustls::{
     self, ClientConfig, RootCertStore, ServerConfig,
     client::{
-        WebPkiServerVerifier, verify_server_name,
+        WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
@@ -177,9 +178,7 @@ impl ServerTls {
                     ClientAuth::Require => verifier,
                     ClientAuth::Request => verifier.allow_unauthenticated(),
                 };
-                let verifier = verifier
-                    .build()
-                    .map_err(|e| TlsError::Authorities(e.to_string()))?;
+                let verifier = verifier.build().map_err(|e| TlsError::Authorities(e.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
             None => builder.with_no_client_auth(),
@@ -214,7 +213,10 @@ impl ResolvesServerCert for ByName {
         let fits = |key: &&Arc<CertifiedKey>| {
             let leaf = key.end_entity_cert().ok();
             let leaf = leaf.and_then(|der| ParsedCertificate::try_from(der).ok());
-            let named = name.as_ref().zip(leaf).is_some_and(|(n, c)| verify_server_name(&c, n).is_ok());
+            let named = name
+                .as_ref()
+                .zip(leaf)
+                .is_some_and(|(n, c)| verify_server_name(&c, n).is_ok());
             named && key.key.choose_scheme(hello.signature_schemes()).is_some()
         };
         let found = match &self.0[..] {

@@ -148,6 +148,7 @@ pub(crate) async fn pass(
         scan: Scan::default(),
         interims: 0,
         kept: None,
+        web: None,
     };
     exchange.arm(false);
     let result = poll_fn(|cx| exchange.poll_tunnel(cx)).await;

@@ -187,3 +187,23 @@ fn large_bodies_pass_both_ways() {
     assert!(got == body);
     thread.join().unwrap();
 }
+
+#[test]
+fn an_answer_that_is_early_does_not_cost_the_connection() {
+    let origin = Origin::new();
+    let front = front(&origin);
+    let mut client = front.connect();
+    client.send("POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    let mut upstream = origin.accept();
+    upstream.head();
+    assert_eq!(upstream.exactly(5), b"hello");
+    upstream.send(OK);
+    assert_eq!(client.message().1, "ok");
+    // The rest comes after the answer, and after it the next request on the same connections.
+    client.send("world");
+    assert_eq!(upstream.exactly(5), b"world");
+    client.send("GET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(upstream.head().starts_with("GET /2 "));
+    upstream.send(OK);
+    assert_eq!(client.message().1, "ok");
+}

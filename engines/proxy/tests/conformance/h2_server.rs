@@ -271,3 +271,45 @@ async fn an_upstream_that_does_not_answer_pings_is_given_up() {
     assert_eq!(status(&head), 502);
     silent.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_of_browsers_is_told_as_grpc() {
+    let front = upstream(handler(async |request, mut respond| {
+        let headers = request.headers();
+        assert_eq!(
+            (&headers["content-type"], &headers["te"]),
+            (
+                &"application/grpc+proto".parse::<HeaderValue>().unwrap(),
+                &HeaderValue::from_static("trailers")
+            )
+        );
+        assert!(!headers.contains_key("content-length"));
+        let mut recv = request.into_body();
+        assert_eq!(recv.data().await.unwrap().unwrap(), "\0\0\0\0\x02hi");
+        let mut response = Response::new(());
+        response
+            .headers_mut()
+            .append("content-type", HeaderValue::from_static("application/grpc+proto"));
+        let mut send = respond.send_response(response, false).unwrap();
+        send.send_data(Bytes::from_static(b"\0\0\0\0\x02yo"), false).unwrap();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        send.send_trailers(trailers).unwrap();
+    }))
+    .await;
+    let mut tap = front.proxy.tap(qd_proxy::TapRequest::default());
+    let (head, body) = client(&front, |mut wire| {
+        wire.send(b"POST /s/M HTTP/1.1\r\nHost: h\r\nContent-Type: application/grpc-web+proto\r\nX-Grpc-Web: 1\r\nContent-Length: 7\r\n\r\n\0\0\0\0\x02hi");
+        let head = wire.head();
+        (head, wire.until("\r\n0\r\n\r\n"))
+    })
+    .await;
+    assert_eq!(header(&head, "content-type"), Some("application/grpc-web+proto"));
+    assert_eq!(
+        body,
+        "7\r\n\0\0\0\0\x02yo\r\n14\r\n\u{80}\0\0\0\u{f}grpc-status:0\r\n\r\n0\r\n\r\n"
+    );
+    // It is counted as what it is.
+    let flow = tap.next().await.unwrap();
+    assert!(flow.end().unwrap().fault.is_none());
+}

@@ -64,7 +64,10 @@ async fn server(dir: &Path, file: &str, alpn: &[&str]) -> u16 {
                     }
                 }
                 let path = String::from_utf8(text).unwrap().split(' ').nth(1).unwrap().to_owned();
-                let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\nh1 {path}", path.len() + 3);
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\nh1 {path}",
+                    path.len() + 3
+                );
                 tls.write_all(answer.as_bytes()).await.unwrap();
                 tls.shutdown().await.unwrap();
             });
@@ -136,19 +139,29 @@ async fn tls_is_opened_by_an_authority_of_our_own() {
     ca.write(dir.path());
     let front = intercepting(dir.path(), &[]);
     let own = dir.path().join("own.crt");
-    let mode = std::fs::metadata(dir.path().join("own.key")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(dir.path().join("own.key"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     let mut tap = front.proxy.tap(TapRequest::default());
     let port = server(dir.path(), "up", &["h2", "http/1.1"]).await;
-    let tls = through(&front, port, "up.example", trusting(&own, &["http/1.1"])).await.unwrap();
+    let tls = through(&front, port, "up.example", trusting(&own, &["http/1.1"]))
+        .await
+        .unwrap();
     assert!(get(tls).await.ends_with("h1 /seen"));
     let flow = tap.next().await.unwrap();
-    assert_eq!((flow.request().target(), flow.tls, flow.status()), (&b"/seen"[..], true, Some(200)));
+    assert_eq!(
+        (flow.request().target(), flow.tls, flow.status()),
+        (&b"/seen"[..], true, Some(200))
+    );
     assert!(flow.end().unwrap().timings.upstream_handshake.is_some());
     // The tunnel is a flow too.
     assert_eq!(tap.next().await.unwrap().request().method(), b"CONNECT");
     // HTTP/2 on both sides.
-    let tls = through(&front, port, "up.example", trusting(&own, &["h2"])).await.unwrap();
+    let tls = through(&front, port, "up.example", trusting(&own, &["h2"]))
+        .await
+        .unwrap();
     assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (send, connection) = h2::client::handshake(tls).await.unwrap();
     tokio::spawn(connection);
@@ -175,7 +188,10 @@ async fn an_upstream_that_is_not_who_it_should_be_is_a_clear_502() {
     let tls = through(&front, port, "up.example", own).await.unwrap();
     let text = get(tls).await;
     assert!(text.starts_with("HTTP/1.1 502 "), "{text}");
-    assert!(text.contains("certificate is not accepted") && text.contains("invalid peer certificate"), "{text}");
+    assert!(
+        text.contains("certificate is not accepted") && text.contains("invalid peer certificate"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,8 +252,14 @@ fn an_authority_and_a_key_that_do_not_belong_together_are_refused() {
 
 /// Runs a part of this binary in a network of its own, if the machine lets us.
 fn in_a_network(part: &str) -> bool {
-    let may = Command::new("unshare").args(["-n", "true"]).status().is_ok_and(|s| s.success());
-    let has = Command::new("iptables").arg("--version").output().is_ok_and(|o| o.status.success());
+    let may = Command::new("unshare")
+        .args(["-n", "true"])
+        .status()
+        .is_ok_and(|s| s.success());
+    let has = Command::new("iptables")
+        .arg("--version")
+        .output()
+        .is_ok_and(|o| o.status.success());
     if !may || !has {
         let _ = writeln!(
             std::io::stderr(),
@@ -312,7 +334,10 @@ fn redirected() {
     client.send("GET /there HTTP/1.1\r\nHost: whatever.example\r\n\r\n");
     let mut upstream = origin.accept();
     let asked = upstream.head();
-    assert!(asked.starts_with("GET /there ") && header(&asked, "via").is_some(), "{asked}");
+    assert!(
+        asked.starts_with("GET /there ") && header(&asked, "via").is_some(),
+        "{asked}"
+    );
     upstream.send(OK);
     assert_eq!(client.message().1, "ok");
     // Bytes too.

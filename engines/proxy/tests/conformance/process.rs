@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use qd_proxy::{Options, Plan, Proxy, plan::{Address, Bind}};
+use qd_proxy::{
+    Options, Plan, Proxy,
+    plan::{Address, Bind},
+};
 use rustix::process::{Pid, Resource, Rlimit};
 
 use crate::harness::*;
@@ -35,7 +38,12 @@ fn a_process_that_serves_when_it_is_asked_to() {
         let _ = line.unwrap();
         let snapshot = proxy.snapshot();
         let listener = &snapshot.listeners[0];
-        writeln!(out, "\nstarved {} connections {}", listener.starved, snapshot.connection_count).unwrap();
+        writeln!(
+            out,
+            "\nstarved {} connections {}",
+            listener.starved, snapshot.connection_count
+        )
+        .unwrap();
     }
 }
 
@@ -49,7 +57,11 @@ struct Served {
 impl Served {
     fn start(origin: SocketAddr) -> Served {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "process::a_process_that_serves_when_it_is_asked_to", "--nocapture"])
+            .args([
+                "--exact",
+                "process::a_process_that_serves_when_it_is_asked_to",
+                "--nocapture",
+            ])
             .env(ORIGIN, origin.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -86,7 +98,9 @@ impl Served {
     }
 
     fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
     }
 }
 
@@ -181,15 +195,13 @@ fn a_reader_that_stands_still_costs_no_memory() {
     let piece = vec![b'x'; 256 * 1024];
     upstream.stream.set_nonblocking(true).unwrap();
     let mut stalled = 0;
-    let push = |upstream: &mut Wire, left: &mut usize| {
-        match upstream.stream.write(&piece[..piece.len().min(*left)]) {
-            Ok(n) => {
-                *left -= n;
-                true
-            }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => false,
-            Err(e) => panic!("{e}"),
+    let push = |upstream: &mut Wire, left: &mut usize| match upstream.stream.write(&piece[..piece.len().min(*left)]) {
+        Ok(n) => {
+            *left -= n;
+            true
         }
+        Err(e) if e.kind() == ErrorKind::WouldBlock => false,
+        Err(e) => panic!("{e}"),
     };
     // The client reads nothing: the upstream must be held up before long.
     while stalled < 50 {
@@ -230,7 +242,10 @@ fn ten_thousand_idle_connections_are_small() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let wanted = MANY as u64 + 500;
     if limit.maximum.is_some_and(|m| m < wanted) {
-        let _ = writeln!(std::io::stderr(), "skipped: {wanted} descriptors are needed, {limit:?} are to be had");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: {wanted} descriptors are needed, {limit:?} are to be had"
+        );
         return;
     }
     let raised = Rlimit {
@@ -288,6 +303,9 @@ fn a_flood_of_settings_costs_no_memory_and_others_are_served() {
         }
     }
     let after = served.memory();
-    assert!(after < before + 20 * 1024, "{before} kB before, {after} kB after {sent} bytes");
+    assert!(
+        after < before + 20 * 1024,
+        "{before} kB before, {after} kB after {sent} bytes"
+    );
     ask(&mut served.connect());
 }

@@ -21,7 +21,10 @@ async fn echo(mut recv: RecvStream, mut send: SendStream<Bytes>) {
 }
 
 async fn served(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-    assert_eq!((request.method(), request.version()), (&Method::CONNECT, Version::HTTP_2));
+    assert_eq!(
+        (request.method(), request.version()),
+        (&Method::CONNECT, Version::HTTP_2)
+    );
     assert_eq!(request.extensions().get::<Protocol>().unwrap().as_str(), "websocket");
     assert_eq!(request.uri().to_string(), "http://h.example/chat?x");
     assert!(!request.headers().contains_key("sec-websocket-key"));
@@ -95,7 +98,10 @@ async fn an_extended_connect_becomes_an_upgrade() {
         let mut upstream = origin.accept();
         let head = upstream.head();
         assert!(head.starts_with("GET /chat?x HTTP/1.1\r\n"), "{head}");
-        assert_eq!((header(&head, "connection"), header(&head, "upgrade")), (Some("Upgrade"), Some("websocket")));
+        assert_eq!(
+            (header(&head, "connection"), header(&head, "upgrade")),
+            (Some("Upgrade"), Some("websocket"))
+        );
         let key = header(&head, "sec-websocket-key").unwrap();
         assert_eq!((key.len(), headers(&head, "sec-websocket-version")), (24, vec!["13"]));
         let accept = accept(key);
@@ -148,5 +154,8 @@ async fn an_upstream_that_does_not_take_it_is_not_asked() {
     let mut client = client.ready().await.unwrap();
     let (answer, _send) = client.send_request(ask(), false).unwrap();
     let answer = answer.await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()["l5d-proxy-error"]), (502, &http::HeaderValue::from_static("no-switch")));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["l5d-proxy-error"]),
+        (502, &http::HeaderValue::from_static("no-switch"))
+    );
 }

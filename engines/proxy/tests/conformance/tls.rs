@@ -318,7 +318,11 @@ async fn the_certificate_goes_by_the_name_that_is_asked_for() {
     get(&front, client_config(&b, None, &[]), "x.b.example").await.unwrap();
     assert!(get(&front, client_config(&b, None, &[]), "a.example").await.is_err());
     // A name that nobody has is shown the first.
-    assert!(get(&front, client_config(&b, None, &[]), "other.example").await.is_err());
+    assert!(
+        get(&front, client_config(&b, None, &[]), "other.example")
+            .await
+            .is_err()
+    );
     // The second one is looked after as well.
     a.issue(dir.path(), "b", "*.b.example");
     assert!(matches!(&front.proxy.look_at_files()[..], [(_, Ok(()))]));
