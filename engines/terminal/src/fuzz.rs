@@ -79,7 +79,7 @@ pub fn restore(data: &[u8]) {
     vt.checkpoint(&mut state, &mut blocks);
     let again = Vt::restore(&state, crate::split_blocks(&blocks), ScrollbackLimits::default());
     assert!(
-        again.is_ok_and(|r| r.lost_blocks == 0),
-        "what was restored cannot be restored again"
+        matches!(&again, Ok(r) if r.lost_blocks == 0),
+        "what was restored cannot be restored again: {again:?}"
     );
 }

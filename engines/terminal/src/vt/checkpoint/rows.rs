@@ -15,6 +15,8 @@ use alacritty_terminal::{
     vte::ansi::{CharsetIndex, Color, NamedColor, Rgb, StandardCharset},
 };
 
+use unicode_width::UnicodeWidthChar;
+
 use crate::{
     RestoreError,
     codec::{Reader, put, put_bytes, put_len},
@@ -106,6 +108,26 @@ fn same_look(a: &Cell, b: &Cell) -> bool {
     flags && a.fg == b.fg && a.bg == b.bg && address(a.extra.as_ref()) == address(b.extra.as_ref())
 }
 
+/// Whether a cell is as clearing leaves it, but for its background.
+#[inline]
+fn cleared(c: &Cell) -> bool {
+    (c.c == ' ') & (c.fg == DEFAULT_FG) & c.flags.is_empty() & c.extra.is_none()
+}
+
+/// How many cells there are up to the last that is not `cleared`: looked for by the chunk, without a branch for each.
+#[inline]
+fn written(cells: &[Cell], cleared: impl Fn(&Cell) -> bool) -> usize {
+    let mut n = cells.len();
+    for chunk in cells.rchunks(16) {
+        if !chunk.iter().fold(true, |all, c| all & cleared(c)) {
+            let last = chunk.iter().rposition(|c| !cleared(c));
+            return n - chunk.len() + last.map_or(0, |i| i + 1);
+        }
+        n -= chunk.len();
+    }
+    0
+}
+
 impl CellWriter {
     /// Appends a row; what `hint` says of it must hold.
     pub(super) fn row(&mut self, cells: &[Cell], hint: Hint, out: &mut Vec<u8>) {
@@ -119,21 +141,23 @@ impl CellWriter {
             return;
         }
         let Some(last) = cells.last() else { return };
-        // Mostly a row ends with cells that were cleared together.
-        let cleared = Cell {
-            bg: last.bg,
-            ..Cell::default()
+        // Mostly a row ends with cells that were cleared together, and often it is known how many.
+        let known = cells.get(..hint.width());
+        let bg = known.map_or(last.bg, |_| DEFAULT_BG);
+        let n = if bg == DEFAULT_BG {
+            written(known.unwrap_or(cells), |c| cleared(c) & (c.bg == DEFAULT_BG))
+        } else {
+            written(cells, |c| cleared(c) & (c.bg == bg))
         };
-        let n = cells.iter().rposition(|c| *c != cleared).map_or(0, |i| i + 1);
+        let filled = bg != DEFAULT_BG;
         let cells = &cells[..n];
         let (all, flags) = cells
             .iter()
             .fold((0, 0), |(all, flags), c| (all | c.c as u32, flags | c.flags.bits()));
         let ascii = all < 0x80 && flags & WIDE.bits() == 0;
-        let filled = cleared.bg != DEFAULT_BG;
         out.push(if ascii { ASCII } else { 0 } | if filled { FILLED } else { 0 });
         if filled {
-            put_color(out, cleared.bg);
+            put_color(out, bg);
         }
         put_len(out, n);
         if ascii {
@@ -297,6 +321,7 @@ impl CellReader {
                 let c = u32::try_from(n >> 2).ok().and_then(char::from_u32);
                 cell.c = c.ok_or_else(|| r.bad())?;
                 cell.flags = Flags::from_bits_truncate((n as u16 & 3) << WIDE_SHIFT);
+                r.check(!cell.flags.contains(Flags::WIDE_CHAR) || cell.c.width() == Some(2))?;
             }
         }
         let mut look = Cell::default();
@@ -325,7 +350,7 @@ impl CellReader {
             cell.bg = color(r)?;
         }
         if tag & FLAGS != 0 {
-            cell.flags = Flags::from_bits_truncate(r.u16()?);
+            cell.flags = Flags::from_bits_truncate(r.u16()?).difference(WIDE);
         }
         if tag & EXTRA != 0 {
             cell.extra = self.extra(r)?;
