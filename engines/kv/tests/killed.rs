@@ -1,5 +1,13 @@
 //! A real process with real files, killed without warning, again and again: nothing it has acknowledged is lost.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it saw"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

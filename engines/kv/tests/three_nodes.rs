@@ -1,5 +1,13 @@
 //! Three nodes with real databases, in one thread: what is acknowledged is on a majority of disks, and comes back.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it saw"
+)]
+
 use std::collections::VecDeque;
 use std::path::Path;
 

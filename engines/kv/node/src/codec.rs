@@ -96,8 +96,10 @@ pub(crate) fn conf_change(changes: &[PeerChange]) -> ConfChangeV2 {
         ConfChangeTransition::Auto
     });
     for c in changes {
-        let mut single = ConfChangeSingle::default();
-        single.node_id = c.id();
+        let mut single = ConfChangeSingle {
+            node_id: c.id(),
+            ..ConfChangeSingle::default()
+        };
         single.set_change_type(match c {
             PeerChange::Voter { .. } => ConfChangeType::AddNode,
             PeerChange::Learner { .. } => ConfChangeType::AddLearnerNode,
@@ -112,8 +114,10 @@ pub(crate) fn conf_change(changes: &[PeerChange]) -> ConfChangeV2 {
 pub(crate) fn snapshot(state: &RegionState, data: &[u8]) -> Snapshot {
     let mut w = Writer::with_capacity(data.len() + 256);
     w.bytes(&state.encode()).bytes(data);
-    let mut out = Snapshot::default();
-    out.data = w.finish().into();
+    let mut out = Snapshot {
+        data: w.finish().into(),
+        ..Snapshot::default()
+    };
     let meta = out.mut_metadata();
     meta.index = state.applied;
     meta.term = state.applied_term;

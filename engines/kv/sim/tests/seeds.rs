@@ -3,6 +3,14 @@
 //! `QD_KV_SEEDS=10000` runs so many (from `QD_KV_SEED`, 1 unless it is set). A failing seed is in the message; running it
 //! alone gives the same run.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it saw"
+)]
+
 use qd_kv_sim::{Mutation, Plan, Report, run};
 
 /// Raft has checks of its own that end in a panic.

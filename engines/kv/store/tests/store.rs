@@ -1,5 +1,13 @@
 //! A node's directory: what is promised comes back, and what must not be written is refused.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it saw"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -2,6 +2,14 @@
 //! model of snapshot isolation: a read sees what was committed up to its moment, nobody writes over what he has not seen,
 //! and a transaction is everywhere or nowhere.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it saw"
+)]
+
 use std::collections::BTreeMap;
 
 use qd_kv_model::{Cf, Direction, MemData, Range, Ts};
@@ -158,14 +166,14 @@ struct Txn {
 fn value(start: Ts, key: &[u8]) -> Vec<u8> {
     // Some values are too long for the records.
     let mut v = format!("{start}").into_bytes();
-    v.resize(if key[0] % 2 == 0 { 20 } else { 300 }, b'.');
+    v.resize(if key[0].is_multiple_of(2) { 20 } else { 300 }, b'.');
     v
 }
 
 impl Txn {
     fn mutation(&self, key: &[u8]) -> Mutation {
         Mutation {
-            op: if key[0] % 5 == 4 && self.start.0 % 3 == 0 {
+            op: if key[0] % 5 == 4 && self.start.0.is_multiple_of(3) {
                 Op::Delete
             } else {
                 Op::Put
@@ -198,7 +206,7 @@ impl Txn {
             min_commit_ts: self.start.next(),
             async_commit: (self.how == Commit::Async).then_some(others),
             one_phase: self.how == Commit::One,
-            max_commit_ts: if self.start.0 % 5 == 0 {
+            max_commit_ts: if self.start.0.is_multiple_of(5) {
                 Ts(self.start.0 + (12 << 18))
             } else {
                 Ts::ZERO
@@ -323,11 +331,14 @@ fn twice(w: &mut World, luck: &mut Luck, s: &Step) -> Result<Reply, TxnError> {
     if luck.one_in(5) { w.step(s) } else { first }
 }
 
+/// Of each key: when it was committed, by whom, and what it was then.
+type Versions = BTreeMap<Vec<u8>, BTreeMap<Ts, (Ts, Option<Vec<u8>>)>>;
+
 /// All versions of the keys, by what is stored: key, to commit timestamps with the transaction.
-fn history(data: &MemData) -> BTreeMap<Vec<u8>, BTreeMap<Ts, (Ts, Option<Vec<u8>>)>> {
+fn history(data: &MemData) -> Versions {
     use qd_kv_model::{Snapshot, decode_bytes, split_ts};
     let reader = Reader::new(data);
-    let mut all: BTreeMap<Vec<u8>, BTreeMap<Ts, (Ts, Option<Vec<u8>>)>> = BTreeMap::new();
+    let mut all: Versions = BTreeMap::new();
     for (k, v) in data
         .scan(Cf::Write, Range::new(b"", b""), usize::MAX, Direction::Forward)
         .unwrap()

@@ -1,5 +1,13 @@
 //! The parts beside the steps: timestamps, latches, waiting.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and say what it saw"
+)]
+
 use qd_kv_model::Ts;
 use qd_kv_txn::{Cycle, Latches, Lock, LockKind, Oracle, OracleError, WaitGraph, Write, WriteKind};
 
