@@ -77,6 +77,11 @@ const ENGINES: &[&str] = &[
     "qd-search-index",
     "qd-tree",
     "qd-search-live",
+    "qd-vm",
+    "qd-vm-boot",
+    "qd-vm-devices",
+    "qd-vm-guest",
+    "qd-vm-model",
 ];
 const APP: &[&str] = &[
     "quarterdeck",
@@ -211,10 +216,24 @@ fn what_the_proxy_decides_needs_no_socket() {
 }
 
 #[test]
+fn only_the_machine_knows_kvm() {
+    let g = graph();
+    for c in ["qd-vm-model", "qd-vm-devices", "qd-vm-boot", "qd-vm-guest"] {
+        let r = reach(&g, c);
+        for bad in ["qd-vm", "kvm-ioctls", "kvm-bindings", "tokio"] {
+            assert!(!r.contains(bad), "{c} reaches {bad}");
+        }
+    }
+    for bad in ["vm-memory", "libc"] {
+        assert!(!reach(&g, "qd-vm-model").contains(bad), "the model reaches {bad}");
+    }
+}
+
+#[test]
 fn every_crate_takes_the_workspace_lints() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let mut seen = 0;
-    for group in ["app", "engines", "engines/logs", "engines/proxy", "engines/search"] {
+    for group in ["app", "engines", "engines/logs", "engines/proxy", "engines/search", "engines/vm"] {
         for entry in std::fs::read_dir(format!("{root}/{group}")).expect("readable") {
             let manifest = entry.expect("an entry").path().join("Cargo.toml");
             if group.contains('/') && !manifest.exists() {
