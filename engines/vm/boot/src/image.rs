@@ -88,9 +88,7 @@ fn copy(
     while done < size {
         let n = block.len().min(size - done);
         let Some(part) = block.get_mut(..n) else { break };
-        let offset = from
-            .checked_add(u64::try_from(done).unwrap_or(u64::MAX))
-            .unwrap_or(u64::MAX);
+        let offset = from.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
         file.read_exact_at(part, offset).map_err(read(what))?;
         let Ok(place) = slice.subslice(done, n) else { break };
         place.copy_from(part);

@@ -160,7 +160,7 @@ impl Block {
         let (Some(from), Some(end)) = (from, end) else {
             return (IO_ERROR, 0);
         };
-        if end > capacity || bytes % SECTOR != 0 || u32::try_from(bytes).is_err() {
+        if end > capacity || !bytes.is_multiple_of(SECTOR) || u32::try_from(bytes).is_err() {
             return (IO_ERROR, 0);
         }
         if all(self.file.as_raw_fd(), memory, data, from, direction).is_err() {

@@ -152,7 +152,7 @@ impl Mmio {
         };
         // Registers are words; anything else reads nothing.
         match <&mut [u8; 4]>::try_from(&mut *out) {
-            Ok(word) if offset % 4 == 0 => *word = value.to_le_bytes(),
+            Ok(word) if offset.is_multiple_of(4) => *word = value.to_le_bytes(),
             _ => out.fill(0),
         }
     }

@@ -419,8 +419,8 @@ pub(crate) mod tests {
             (Broken::Indirect(16 * 9), |m| {
                 describe(m, DESC, 0, 0x4000, 16 * 9, INDIRECT, 0)
             }),
-            (Broken::Indirect(u32::MAX & !15), |m| {
-                describe(m, DESC, 0, 0x4000, u32::MAX & !15, INDIRECT, 0)
+            (Broken::Indirect(0xffff_fff0), |m| {
+                describe(m, DESC, 0, 0x4000, 0xffff_fff0, INDIRECT, 0)
             }),
             (Broken::Indirect(16), |m| {
                 describe(m, DESC, 0, 0x4000, 16, INDIRECT | NEXT, 0)
@@ -452,7 +452,8 @@ pub(crate) mod tests {
     #[test]
     fn rings_where_they_cannot_be() {
         let m = memory();
-        let cases: &[(fn(&mut Queue), Broken)] = &[
+        type Change = fn(&mut Queue);
+        let cases: &[(Change, Broken)] = &[
             (|q| q.size = 0, Broken::Size(0)),
             (|q| q.size = 3, Broken::Size(3)),
             (|q| q.size = 512, Broken::Size(512)),
