@@ -211,6 +211,25 @@ impl House {
     }
 }
 
+impl House {
+    /// The process that keeps a session's terminals: the server's parent.
+    pub(crate) fn holder(&self, name: &str) -> rustix::process::Pid {
+        let parent = parent_of(self.server_pid(name)).expect("the server has a parent");
+        let line = std::fs::read(format!("/proc/{parent}/cmdline")).expect("it is there");
+        assert!(String::from_utf8_lossy(&line).contains("hold"), "{parent} is no holder");
+        rustix::process::Pid::from_raw(parent).expect("a pid")
+    }
+}
+
+/// The parent of a process, while that is there.
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status
+        .lines()
+        .find_map(|l| l.strip_prefix("PPid:"))
+        .and_then(|p| p.trim().parse().ok())
+}
+
 impl Drop for House {
     fn drop(&mut self) {
         if std::thread::panicking() {

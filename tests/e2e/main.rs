@@ -28,4 +28,5 @@ mod programs;
 mod robustness;
 mod screen;
 mod search;
+mod survive;
 mod term;

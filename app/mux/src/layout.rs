@@ -15,7 +15,7 @@ mod change;
 mod near;
 
 /// How much of a split a part gets.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Basis {
     /// A share of what the fixed parts leave; finite and above zero.
     Share(f64),
@@ -24,21 +24,21 @@ pub(crate) enum Basis {
 }
 
 /// A part of a split.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Slot {
     basis: Basis,
     tree: Tree,
 }
 
 /// A pane, or parts in a line; a split has at least two.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Tree {
     Pane(PaneId),
     Split(Axis, Vec<Slot>),
 }
 
 /// The panes of a tab and how they share it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Layout {
     root: Tree,
 }

@@ -40,8 +40,8 @@ fn clean_name(text: Option<&str>) -> Option<String> {
     text.map(clean).filter(|s| !s.trim().is_empty())
 }
 
-/// The session's model.
-#[derive(Debug, Clone)]
+/// The session's model. It can be written down and read again; what was read is to be [`Model::check`]ed.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Model {
     name: String,
     size: Size,

@@ -21,7 +21,7 @@ use qd_ui::Look;
 pub use copy::{CopyMode, copied_words};
 pub use engine::{Factories, IdlePane, TestKinds, panic_message, put_wrapped};
 pub use search::SearchPane;
-pub use terminal::{CopyOnSelect, SearchDirection, TerminalOptions, TerminalPane, process_cwd};
+pub use terminal::{CopyOnSelect, Keeper, SearchDirection, TerminalOptions, TerminalPane, process_cwd};
 
 /// What a pane asks of the session.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -76,6 +76,9 @@ pub(crate) enum Command {
     },
     /// Check or print the configuration, completions and the man page.
     Setup(SetupArgs),
+    /// Keep what must outlive a session's server.
+    #[command(hide = true)]
+    Hold(ServerArgs),
     /// Serve a session.
     #[command(hide = true)]
     Server(ServerArgs),
@@ -176,8 +179,8 @@ pub(crate) struct SetupArgs {
     pub(crate) generate_man: bool,
 }
 
-/// `qd server`.
-#[derive(Debug, Clone, Args)]
+/// `qd hold` and `qd server`.
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ServerArgs {
     /// Open the layout at once, at this size.
     #[arg(long, value_name = "COLSxROWS")]

@@ -3,22 +3,26 @@
 use std::{
     fs::OpenOptions,
     os::{fd::OwnedFd, unix::process::CommandExt},
-    path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use qd_client::{Exit, Mouse, Options, Probe, Writer};
+use qd_client::{ClientError, Exit, Mouse, Options, Probe, Writer};
 use qd_config::Paths;
-use qd_proto::{ActionRequest, Attach, AttachMode, Purpose, ServerMsg, SessionInfo};
+use qd_proto::{ActionRequest, Attach, AttachMode, ProtoError, Purpose, ServerMsg, SessionInfo};
 use qd_server::{SocketDir, SocketError};
 use qd_tty::Size;
 
 use crate::{
     Failure,
-    cli::{AttachArgs, Cli, KillArgs, LsArgs, RunArgs},
-    complain, need_terminal, print,
+    cli::{AttachArgs, Cli, KillArgs, LsArgs, RunArgs, ServerArgs},
+    complain, need_terminal, print, serve,
 };
+
+/// A server that goes away sooner than this after a client came is counted…
+const SOON: Duration = Duration::from_secs(2);
+/// …and after so many in a row the client gives up.
+const LOST: u32 = 100;
 
 /// The session that plain `qd` opens.
 pub(crate) const DEFAULT_SESSION: &str = "main";
@@ -129,9 +133,13 @@ fn show(
 ) -> Result<(), Failure> {
     let paths = paths()?;
     let config_path = cli.config.clone().unwrap_or_else(|| paths.config_file());
+    // How often a server went away soon after it was there.
+    let mut lost = 0;
     loop {
+        let since = Instant::now();
         let stream = match dir.connect(&name) {
             Ok(s) => s,
+            Err(SocketError::Missing(_)) if lost > 0 => return Err(gone(&name)),
             Err(SocketError::Missing(_)) if create => {
                 launch(cli, dir, &name, None)?;
                 dir.connect(&name).map_err(|e| Failure::of(&e))?
@@ -171,7 +179,12 @@ fn show(
                 .map(|n| n.to_string_lossy().into_owned()),
             exclusive,
         };
-        match qd_client::run(stream, hello, options).map_err(|e| Failure::of(&e))? {
+        let exit = match qd_client::run(stream, hello, options) {
+            // The next server ended too, before it greeted.
+            Err(ClientError::Server(ProtoError::Io(_))) if lost > 0 => Exit::ServerGone,
+            other => other.map_err(|e| Failure::of(&e))?,
+        };
+        match exit {
             Exit::Detached(reason) => {
                 print(&format!("[{name}: {reason}]\n"));
                 return Ok(());
@@ -182,12 +195,20 @@ fn show(
             }
             Exit::SwitchTo(other) => name = other,
             Exit::Hangup => return Ok(()),
+            // Its holder starts another one, to which the socket is open already.
             Exit::ServerGone => {
-                return Err(Failure::failed(format!("the server of the session {name} went away")));
+                lost = if since.elapsed() < SOON { lost + 1 } else { 1 };
+                if lost > LOST {
+                    return Err(gone(&name));
+                }
             }
             Exit::Failed(why) => return Err(Failure::failed(why)),
         }
     }
+}
+
+fn gone(name: &str) -> Failure {
+    Failure::failed(format!("the server of the session {name} went away"))
 }
 
 /// Starts a server for a name. The socket listens before the server runs, so whoever connects next is served.
@@ -196,23 +217,14 @@ fn launch(cli: &Cli, dir: &SocketDir, name: &str, detached: Option<Size>) -> Res
     let log = log_file(name)?;
     let exe = std::env::current_exe().map_err(|e| Failure::failed(format!("qd could not find its own binary: {e}")))?;
     let mut command = Command::new(exe);
-    command.arg0("qd").args(["server", "--session", name]);
-    if let Some(c) = &cli.config {
-        let full = std::path::absolute(c).unwrap_or_else(|_| c.clone());
-        command.arg("--config").arg(full);
-    }
-    if let Some(l) = &cli.layout {
-        let path = PathBuf::from(l);
-        let full = if l.contains('/') {
-            std::path::absolute(&path).unwrap_or(path)
-        } else {
-            path
-        };
-        command.arg("--layout").arg(full);
-    }
-    if let Some(s) = detached {
-        command.arg("--detached").arg(format!("{}x{}", s.cols, s.rows));
-    }
+    let cli = Cli {
+        session: Some(name.to_owned()),
+        ..cli.clone()
+    };
+    let args = ServerArgs {
+        detached: detached.map(|s| format!("{}x{}", s.cols, s.rows)),
+    };
+    command.arg0("qd").args(serve::server_args(&cli, &args, "hold"));
     let Some((listener, lock)) = claim.into_parts() else {
         return Err(Failure::failed(
             "the session's socket could not be handed to its server",

@@ -107,6 +107,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "search")]
         Some(Command::Search { .. }) => Err(Failure::usage("`search` comes first: qd search PATTERN")),
         Some(Command::Setup(s)) => setup::run(&cli, &s),
+        Some(Command::Hold(s)) => serve::hold(&cli, &s),
         Some(Command::Server(s)) => serve::run(&cli, &s),
     };
     match result {

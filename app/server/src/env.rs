@@ -61,6 +61,16 @@ impl SessionEnv {
         self.updates = names;
     }
 
+    /// What clients brought, to be written down.
+    pub(crate) fn brought(&self) -> Vec<(String, Option<String>)> {
+        self.vars.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// Takes what clients had brought to the server before.
+    pub(crate) fn bring(&mut self, vars: Vec<(String, Option<String>)>) {
+        self.vars.extend(vars);
+    }
+
     /// Takes what a client brought.
     pub(crate) fn update(&mut self, vars: &[(String, Option<String>)]) {
         for (k, v) in vars {

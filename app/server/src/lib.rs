@@ -7,6 +7,7 @@ mod client;
 mod direct;
 mod env;
 mod input;
+mod keep;
 mod lists;
 mod messages;
 mod mouse;
@@ -20,6 +21,7 @@ mod signals;
 mod slots;
 mod sockets;
 
+pub use keep::Handed;
 pub use session::{Options, ServeError, TestPanes, serve};
 pub use settings::find_theme;
 pub use sockets::{Claim, MAX_NAME, SocketDir, SocketError, check_name, greet};

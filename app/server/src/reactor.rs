@@ -20,6 +20,8 @@ pub(crate) enum Token {
     Wake,
     /// A signal arrived.
     Signal,
+    /// The holder said something.
+    Holder,
     /// A client's socket.
     Client(u32),
     /// A client's terminal.
@@ -34,6 +36,7 @@ impl Token {
             Self::Listener => 0,
             Self::Wake => 1,
             Self::Signal => 2,
+            Self::Holder => 3,
             Self::Client(n) => 1 << 32 | u64::from(n),
             Self::Pane(n) => 2 << 32 | u64::from(n),
             Self::Tty(n) => 3 << 32 | u64::from(n),
@@ -49,6 +52,7 @@ impl Token {
             _ => match low {
                 0 => Self::Listener,
                 1 => Self::Wake,
+                3 => Self::Holder,
                 _ => Self::Signal,
             },
         }
@@ -185,6 +189,7 @@ mod tests {
             Token::Listener,
             Token::Wake,
             Token::Signal,
+            Token::Holder,
             Token::Client(0),
             Token::Client(u32::MAX),
             Token::Pane(7),

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     client::{Client, Got, Stage},
+    keep::{Handed, Keeping},
     messages::{Level, Messages},
     overlays::Open,
     reactor::{Interest, Reactor, Ready, Token},
@@ -125,6 +126,10 @@ pub(crate) struct Session {
     pub(crate) last_shell: Option<PaneId>,
     /// When programs that did not mind the hangup are ended.
     pub(crate) orphans_due: Option<Instant>,
+    /// When terminals are settled.
+    pub(crate) settle_due: Option<Instant>,
+    /// What outlives this server; `None` when nothing does.
+    pub(crate) keeping: Option<Keeping>,
     next_client: u32,
     signals: Signals,
     claim: Claim,
@@ -134,13 +139,20 @@ pub(crate) struct Session {
 ///
 /// # Errors
 /// When the event loop cannot be set up or fails.
-pub fn serve(options: Options, claim: Claim) -> Result<(), ServeError> {
-    let mut session = Session::new(options, claim)?;
-    session.run()
+pub fn serve(options: Options, claim: Claim, handed: Option<Handed>) -> Result<(), ServeError> {
+    let link = handed.as_ref().map(|h| h.link.clone());
+    let mut session = Session::new(options, claim, handed)?;
+    let served = session.run();
+    drop(session);
+    // Said last: a server that ends before this is started again.
+    if let Some(link) = link.filter(|_| served.is_ok()) {
+        link.bye();
+    }
+    served
 }
 
 impl Session {
-    fn new(options: Options, claim: Claim) -> Result<Self, ServeError> {
+    fn new(options: Options, claim: Claim, handed: Option<Handed>) -> Result<Self, ServeError> {
         let reactor = Reactor::new()?;
         claim.listener.set_nonblocking(true)?;
         reactor.add(&claim.listener, Token::Listener, Interest::Read)?;
@@ -195,6 +207,8 @@ impl Session {
             ration: (1, now),
             last_shell: None,
             orphans_due: None,
+            settle_due: None,
+            keeping: None,
             next_client: 1,
             signals,
             claim,
@@ -202,6 +216,11 @@ impl Session {
         };
         session.report_diagnostics(&loaded);
         session.greet_first_run();
+        if let Some(handed) = handed {
+            session.reactor.add(handed.link.fd(), Token::Holder, Interest::Read)?;
+            session.keeping = Some(Keeping::new(handed.link, handed.state));
+            session.resume(handed.was, handed.held);
+        }
         if session.options.detached.is_some() {
             session.open_layout();
         }
@@ -211,6 +230,9 @@ impl Session {
     /// The loop.
     fn run(&mut self) -> Result<(), ServeError> {
         info!(session = %self.name, "serving");
+        if let Some(k) = &self.keeping {
+            k.link.ready();
+        }
         let mut ready: Vec<Ready> = Vec::new();
         let mut timeout = Some(Duration::ZERO);
         while self.fate == Fate::Running {
@@ -226,6 +248,7 @@ impl Session {
                         self.poll_engines();
                     }
                     Token::Signal => self.on_signal(),
+                    Token::Holder => self.on_holder(),
                     Token::Pane(_) => {}
                 }
             }
@@ -259,6 +282,11 @@ impl Session {
             }
             self.tick();
             timeout = self.render_due();
+            self.write_down();
+            if let Some(t) = self.settle_due {
+                let left = t.saturating_duration_since(Instant::now());
+                timeout = Some(timeout.map_or(left, |t| t.min(left)));
+            }
             if let Some(left) = self.hold_left() {
                 timeout = Some(timeout.map_or(left, |t| t.min(left)));
             }
@@ -530,6 +558,18 @@ impl Session {
         }
     }
 
+    /// The holder said something: programs ended, or it did.
+    fn on_holder(&mut self) {
+        let Some(link) = self.keeping.as_ref().map(|k| k.link.clone()) else {
+            return;
+        };
+        if !link.hear() {
+            self.reactor.remove(link.fd());
+            self.say(Level::Error, &qd_terminal::LinkError::Gone.to_string());
+        }
+        self.reap_all();
+    }
+
     fn on_signal(&mut self) {
         for signal in self.signals.take() {
             match signal {
@@ -551,6 +591,9 @@ impl Session {
         if self.orphans_due.is_some_and(|t| now >= t) {
             self.orphans_due = None;
             qd_terminal::kill_orphans();
+        }
+        if self.settle_due.is_some_and(|t| now >= t) {
+            self.settle();
         }
         let late: Vec<_> = self.seen_due().filter(|(_, t)| now >= *t).map(|(id, _)| id).collect();
         late.into_iter().for_each(|id| self.touch(id));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use qd_config::Config;
 use qd_mux::{PaneId, PaneSpec, PaneState};
-use qd_panes::{IdlePane, Pane, TerminalPane};
+use qd_panes::{IdlePane, Keeper, Pane, TerminalPane};
 use qd_terminal::More;
 use qd_tty::Size;
 use tracing::warn;
@@ -34,6 +34,9 @@ const TYPING: Duration = Duration::from_secs(1);
 const RATION: (usize, Duration) = (64 * 1024, Duration::from_millis(16));
 /// How long after a key its pane's output is drawn at once.
 const BOOST: Duration = Duration::from_millis(100);
+/// When nothing was printed for so long, terminals are settled, one after the other.
+const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE_NEXT: Duration = Duration::from_millis(20);
 /// The argument of a layout's pane whose command is not to run by itself.
 const START_SUSPENDED: &str = "start_suspended";
 
@@ -109,7 +112,11 @@ impl Session {
         if spec.kind == PaneSpec::TERMINAL {
             let t = crate::env::spawn_spec(self, id, spec, size);
             let options = crate::settings::terminal_options(&self.config);
-            return match TerminalPane::spawn(t, options) {
+            let keeper = match &self.keeping {
+                Some(k) => Keeper::Holder(k.link.clone(), id.0),
+                None => Keeper::Own,
+            };
+            return match TerminalPane::spawn(t, options, keeper) {
                 Ok(p) => Ok(Box::new(p)),
                 Err(e) => Err(e.to_string()),
             };
@@ -251,7 +258,7 @@ impl Session {
 
     pub(crate) fn on_pane(&mut self, id: PaneId, ready: Ready, budget: usize) {
         let Some(s) = self.slots.get_mut(&id) else { return };
-        let (mut eof, mut wrote, mut brought) = (false, false, 0);
+        let (mut eof, mut wrote, mut unsettled, mut brought) = (false, false, false, 0);
         if let Some(t) = s.pane.terminal() {
             if ready.writable {
                 t.flush();
@@ -262,11 +269,15 @@ impl Session {
                 if turn.bytes > 0 {
                     wrote = true;
                     brought = turn.bytes;
+                    unsettled = t.unsettled();
                     let sync = t.engine().vt().sync_pending();
                     s.sync_since = sync.then(|| s.sync_since.unwrap_or_else(Instant::now));
                     s.generation += 1;
                 }
             }
+        }
+        if unsettled {
+            self.settle_due = Some(Instant::now() + SETTLE);
         }
         if brought > 0 && self.typed.is_some() {
             self.take_ration(id, brought, Instant::now());
@@ -281,6 +292,21 @@ impl Session {
         if eof {
             self.reap(id);
         }
+    }
+
+    /// Nothing was printed for a while: memory that only lively programs need goes back.
+    pub(crate) fn settle(&mut self) {
+        for s in self.slots.values_mut() {
+            if let Some(t) = s.pane.terminal()
+                && t.unsettled()
+            {
+                t.settle();
+                // One at a time: a checkpoint must not be felt by somebody who types.
+                self.settle_due = Some(Instant::now() + SETTLE_NEXT);
+                return;
+            }
+        }
+        self.settle_due = None;
     }
 
     /// Hears what a pane has to say, and keeps the watch on its PTY right.
@@ -363,7 +389,7 @@ impl Session {
 }
 
 impl Slot {
-    fn new(pane: Box<dyn Pane>, spec: PaneSpec) -> Self {
+    pub(crate) fn new(pane: Box<dyn Pane>, spec: PaneSpec) -> Self {
         Self {
             pane,
             generation: 1,

@@ -31,6 +31,12 @@ pub enum TerminalError {
         /// What the system said.
         reason: String,
     },
+    /// What the server before wrote down of it cannot be read.
+    #[error("what was kept of a terminal cannot be read: {0}")]
+    Restore(#[from] RestoreError),
+    /// The process that keeps terminals could not start it.
+    #[error(transparent)]
+    Holder(#[from] crate::LinkError),
     /// The pty's descriptor misbehaved.
     #[error("the pseudo-terminal failed while {doing}: {source}")]
     Io {

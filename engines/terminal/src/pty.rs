@@ -20,13 +20,20 @@ use rustix::{
     termios::Winsize,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    ScrollbackLimits, TerminalError, Vt, VtEvent,
+    ScrollbackLimits, TerminalError, Vt, VtEvent, split_blocks,
+    holder::{Adopted, Link},
     program::{check_program, directory, environment},
+    store::{Answered, Left, Step, Store},
 };
 
 /// How many bytes wait for the child, at the most; what comes beyond is dropped and counted.
 pub const WRITE_QUEUE_MAX: usize = 16 << 20;
+
+/// A terminal whose program printed no more than this since the last checkpoint is left as it is.
+const SETTLED: u64 = 64 * 1024;
 
 /// How many lines a turn of the wheel is on the alternate screen (mode 1007).
 const WHEEL_LINES: usize = 3;
@@ -37,11 +44,14 @@ static ORPHANS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 thread_local! {
     /// One read buffer for all terminals of a thread: a pane must cost nothing while it is idle.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The same for checkpoints, and the blocks of the scrollback that go with them.
+    static CHECKPOINT: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 const BUFFER_SIZE: usize = 64 * 1024;
+const CHECKPOINT_SIZE: usize = 256 * 1024;
 
 /// What to start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SpawnSpec {
     /// The program and its arguments.
     pub command: Vec<String>,
@@ -58,7 +68,7 @@ pub struct SpawnSpec {
 }
 
 /// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitStatus {
     /// Its exit status, where it exited.
     pub code: Option<i32>,
@@ -110,6 +120,80 @@ pub enum Focus {
     Out,
 }
 
+fn size_of(spec: &SpawnSpec) -> Size {
+    Size::new(spec.size.cols.max(1), spec.size.rows.max(1))
+}
+
+fn kept(source: io::Error) -> TerminalError {
+    TerminalError::Io {
+        doing: "keeping what it prints",
+        source,
+    }
+}
+
+/// Starts a child on a new pty: the master, which does not block, and the child.
+pub(crate) fn open(spec: &SpawnSpec) -> Result<(OwnedFd, Option<Pid>), TerminalError> {
+    let program = spec
+        .command
+        .first()
+        .filter(|p| !p.is_empty())
+        .ok_or(TerminalError::EmptyCommand)?;
+    let size = size_of(spec);
+    let mut command = CommandBuilder::from_argv(spec.command.iter().map(OsString::from).collect());
+    environment(&mut command, spec);
+    let cwd = directory(spec.cwd.as_deref(), command.get_env("HOME").map(Path::new));
+    command.env("PWD", &cwd);
+    command.cwd(&cwd);
+    check_program(program, &cwd, command.get_env("PATH"))?;
+
+    let pair = native_pty_system()
+        .openpty(PtySize {
+            rows: size.rows,
+            cols: size.cols,
+            pixel_width: 0,
+            pixel_height: 0,
+        })
+        .map_err(|e| TerminalError::OpenPty(e.root_cause().to_string()))?;
+    let raw = pair
+        .master
+        .as_raw_fd()
+        .ok_or_else(|| TerminalError::OpenPty("it has no descriptor".to_owned()))?;
+    #[allow(unsafe_code)]
+    // SAFETY: `pair.master` owns the descriptor and outlives this borrow, which ends with the duplication.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
+    let io = |doing| move |source: io::Error| TerminalError::Io { doing, source };
+    let master = borrowed
+        .try_clone_to_owned()
+        .map_err(io("duplicating its descriptor"))?;
+    let flags = rustix::fs::fcntl_getfl(&master).map_err(|e| io("reading its flags")(e.into()))?;
+    rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK).map_err(|e| io("making it non-blocking")(e.into()))?;
+
+    let child = pair.slave.spawn_command(command).map_err(|e| TerminalError::Spawn {
+        program: program.clone(),
+        cwd: cwd.clone(),
+        reason: e.root_cause().to_string(),
+    })?;
+    // Dropping the child's handle neither ends nor reaps it: its number is all that is needed.
+    let pid = child.process_id().and_then(|p| Pid::from_raw(i32::try_from(p).ok()?));
+    Ok((master, pid))
+}
+
+/// Whether what a terminal left is looked at when it is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// It is: the screen is as it was.
+    Everything,
+    /// It is not: the screen is empty. For when looking at it ended the process.
+    Nothing,
+}
+
+/// What a terminal that is held has besides.
+struct Held {
+    link: Link,
+    key: u64,
+    store: Store,
+}
+
 /// A child on a pty, with its emulator.
 pub struct Terminal {
     vt: Vt,
@@ -119,6 +203,7 @@ pub struct Terminal {
     queue: VecDeque<u8>,
     dropped: u64,
     scratch: Vec<u8>,
+    held: Option<Held>,
 }
 
 impl Terminal {
@@ -127,58 +212,87 @@ impl Terminal {
     /// # Errors
     /// When there is no pty, or the program cannot be run.
     pub fn spawn(spec: &SpawnSpec) -> Result<Self, TerminalError> {
-        let program = spec
-            .command
-            .first()
-            .filter(|p| !p.is_empty())
-            .ok_or(TerminalError::EmptyCommand)?;
-        let size = Size::new(spec.size.cols.max(1), spec.size.rows.max(1));
-        let mut command = CommandBuilder::from_argv(spec.command.iter().map(OsString::from).collect());
-        environment(&mut command, spec);
-        let cwd = directory(spec.cwd.as_deref(), command.get_env("HOME").map(Path::new));
-        command.env("PWD", &cwd);
-        command.cwd(&cwd);
-        check_program(program, &cwd, command.get_env("PATH"))?;
+        let (master, pid) = open(spec)?;
+        Ok(Self::new(Vt::new(size_of(spec), spec.scrollback), master, pid))
+    }
 
-        let pair = native_pty_system()
-            .openpty(PtySize {
-                rows: size.rows,
-                cols: size.cols,
-                pixel_width: 0,
-                pixel_height: 0,
-            })
-            .map_err(|e| TerminalError::OpenPty(e.root_cause().to_string()))?;
-        let raw = pair
-            .master
-            .as_raw_fd()
-            .ok_or_else(|| TerminalError::OpenPty("it has no descriptor".to_owned()))?;
-        #[allow(unsafe_code)]
-        // SAFETY: `pair.master` owns the descriptor and outlives this borrow, which ends with the duplication.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
-        let io = |doing| move |source: io::Error| TerminalError::Io { doing, source };
-        let master = borrowed
-            .try_clone_to_owned()
-            .map_err(io("duplicating its descriptor"))?;
-        let flags = rustix::fs::fcntl_getfl(&master).map_err(|e| io("reading its flags")(e.into()))?;
-        rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK)
-            .map_err(|e| io("making it non-blocking")(e.into()))?;
+    /// The same, by a holder: the child and what it prints outlive this process. `meta` is what [`crate::Adopted`] calls it.
+    ///
+    /// # Errors
+    /// When there is no pty, the program cannot be run, or the holder is gone.
+    pub fn spawn_held(link: &Link, meta: u32, spec: &SpawnSpec) -> Result<Self, TerminalError> {
+        let (key, pid, master, store) = link.spawn(meta, spec)?;
+        let size = size_of(spec);
+        let store = Store::new(store, size).map_err(kept)?;
+        let mut term = Self::new(Vt::new(size, spec.scrollback), master, Pid::from_raw(pid));
+        term.held = Some(Held {
+            link: link.clone(),
+            key,
+            store,
+        });
+        Ok(term)
+    }
 
-        let child = pair.slave.spawn_command(command).map_err(|e| TerminalError::Spawn {
-            program: program.clone(),
-            cwd: cwd.clone(),
-            reason: e.root_cause().to_string(),
-        })?;
-        // Dropping the child's handle neither ends nor reaps it: its number is all that is needed.
-        let pid = child.process_id().and_then(|p| Pid::from_raw(i32::try_from(p).ok()?));
-        Ok(Self {
-            vt: Vt::new(size, spec.scrollback),
+    /// Takes over a terminal that another process left.
+    ///
+    /// # Errors
+    /// When what it left cannot be read; the terminal is let go of then.
+    pub fn adopt(link: &Link, adopted: Adopted, look: Look) -> Result<Self, TerminalError> {
+        let size = size_of(&adopted.spec);
+        let limits = adopted.spec.scrollback;
+        let (store, left) = match look {
+            Look::Everything => Store::open(adopted.store).map_err(kept)?,
+            Look::Nothing => {
+                let store = Store::new(adopted.store, size).map_err(kept)?;
+                let left = Left {
+                    checkpoint: None,
+                    steps: Vec::new(),
+                };
+                (store, left)
+            }
+        };
+        let mut vt = match left.checkpoint {
+            None => Vt::new(size, limits),
+            Some((state, blocks)) => Vt::restore(&state, split_blocks(&blocks), limits)?.vt,
+        };
+        let mut replies = Vec::new();
+        for step in left.steps {
+            match step {
+                Step::Resized(size) => vt.resize(size),
+                Step::Printed(bytes, answered) => {
+                    vt.feed(&bytes);
+                    if answered == Answered::Yes {
+                        replies.clear();
+                        vt.take_replies(&mut replies);
+                    }
+                }
+            }
+        }
+        let mut term = Self::new(vt, adopted.master, Pid::from_raw(adopted.pid));
+        term.held = Some(Held {
+            link: link.clone(),
+            key: adopted.key,
+            store,
+        });
+        if let Some(status) = adopted.exit {
+            term.exit = Some(status);
+            term.pid = None;
+        }
+        term.send_replies();
+        Ok(term)
+    }
+
+    fn new(vt: Vt, master: OwnedFd, pid: Option<Pid>) -> Self {
+        Self {
+            vt,
             master: Some(master),
             pid,
             exit: None,
             queue: VecDeque::new(),
             dropped: 0,
             scratch: Vec::new(),
-        })
+            held: None,
+        }
     }
 
     /// The child's process id; `None` once it is reaped.
@@ -205,40 +319,12 @@ impl Terminal {
                 more: More::Eof,
             });
         };
-        let mut bytes = 0;
-        let vt = &mut self.vt;
-        let more = BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(BUFFER_SIZE, 0);
-            while bytes < budget {
-                // The kernel gives 4 KB at a time; the emulator likes them together.
-                let want = BUFFER_SIZE.min(budget - bytes);
-                let mut got = 0;
-                let mut end = None;
-                while got < want && end.is_none() {
-                    match rustix::io::read(master, &mut buffer[got..want]) {
-                        // The kernel says EIO when the last one has closed the other side.
-                        Ok(0) | Err(Errno::IO) => end = Some(Ok(More::Eof)),
-                        Ok(n) => got += n,
-                        Err(Errno::INTR) => {}
-                        Err(Errno::AGAIN) => end = Some(Ok(More::Drained)),
-                        Err(e) => {
-                            end = Some(Err(TerminalError::Io {
-                                doing: "reading",
-                                source: e.into(),
-                            }))
-                        }
-                    }
-                }
-                bytes += got;
-                vt.feed(&buffer[..got]);
-                if let Some(end) = end {
-                    return end;
-                }
-            }
-            Ok(More::Pending)
-        });
-        let more = match more {
-            Ok(more) => more,
+        let read = match &mut self.held {
+            None => read_plain(master, &mut self.vt, budget),
+            Some(held) => read_held(master, &mut self.vt, held, budget),
+        };
+        let (bytes, more) = match read {
+            Ok(read) => read,
             Err(e) => {
                 self.close();
                 return Err(e);
@@ -251,10 +337,55 @@ impl Terminal {
             self.write(&replies);
             self.scratch = replies;
         }
+        if let Some(held) = &self.held {
+            held.store.answered();
+            if held.store.is_full() {
+                self.checkpoint();
+            }
+        }
         if more == More::Eof {
             self.close();
         }
         Ok(Turn { bytes, more })
+    }
+
+    /// Writes down the emulator's state, so that what was printed until now need not be kept.
+    fn checkpoint(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        CHECKPOINT.with_borrow_mut(|(state, blocks)| {
+            state.clear();
+            blocks.clear();
+            let made = self.vt.checkpoint(state, blocks);
+            if held.store.checkpoint(state, blocks, &made).is_err() {
+                self.vt.hand_out_again();
+                held.store.skip();
+            }
+            // A large one leaves no large buffer behind.
+            state.shrink_to(CHECKPOINT_SIZE);
+            blocks.shrink_to(CHECKPOINT_SIZE);
+        });
+    }
+
+    /// What its holder knows it by.
+    #[must_use]
+    pub fn holder_key(&self) -> Option<u64> {
+        self.held.as_ref().map(|h| h.key)
+    }
+
+    /// Whether [`Terminal::settle`] has something to do.
+    #[must_use]
+    pub fn unsettled(&self) -> bool {
+        self.held.as_ref().is_some_and(|h| h.store.pending() > SETTLED)
+    }
+
+    /// Gives memory back that only a lively program needs. For when nothing was printed for a while.
+    pub fn settle(&mut self) {
+        if self.unsettled() {
+            self.checkpoint();
+            if let Some(held) = &mut self.held {
+                held.store.shrink();
+            }
+        }
     }
 
     fn close(&mut self) {
@@ -393,6 +524,11 @@ impl Terminal {
             return;
         }
         self.vt.resize(size);
+        if let Some(held) = &mut self.held
+            && !held.store.note_size(size)
+        {
+            self.checkpoint();
+        }
         if let Some(master) = &self.master {
             let w = Winsize {
                 ws_row: size.rows,
@@ -407,6 +543,15 @@ impl Terminal {
 
     /// The exit status, once the child has ended; the first such call reaps it. Never waits.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        if let Some(held) = &self.held {
+            if let Some(pid) = self.pid
+                && let Some(status) = held.link.exit(held.key, pid.as_raw_nonzero().get())
+            {
+                self.exit = Some(status);
+                self.pid = None;
+            }
+            return self.exit;
+        }
         if let Some(pid) = self.pid {
             match rustix::process::waitpid(Some(pid), WaitOptions::NOHANG) {
                 Ok(Some((_, status))) if status.exited() || status.signaled() => {
@@ -493,6 +638,15 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            if self.exit.is_none() {
+                self.hangup();
+            }
+            // The holder goes on from here: it kills what does not mind, and reaps.
+            self.master = None;
+            held.link.release(held.key);
+            return;
+        }
         if self.try_wait().is_none() {
             self.hangup();
             self.master = None;
@@ -503,6 +657,90 @@ impl Drop for Terminal {
             }
         }
     }
+}
+
+/// What a read from a PTY gave.
+enum Got {
+    Bytes(usize),
+    End(More),
+}
+
+fn read(master: &OwnedFd, buffer: &mut [u8]) -> Result<Got, TerminalError> {
+    loop {
+        return match rustix::io::read(master, &mut *buffer) {
+            // The kernel says EIO when the last one has closed the other side.
+            Ok(0) | Err(Errno::IO) => Ok(Got::End(More::Eof)),
+            Ok(n) => Ok(Got::Bytes(n)),
+            Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => Ok(Got::End(More::Drained)),
+            Err(e) => Err(TerminalError::Io {
+                doing: "reading",
+                source: e.into(),
+            }),
+        };
+    }
+}
+
+/// Reads and parses, by way of a buffer.
+fn read_plain(master: &OwnedFd, vt: &mut Vt, budget: usize) -> Result<(usize, More), TerminalError> {
+    let mut bytes = 0;
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(BUFFER_SIZE, 0);
+        while bytes < budget {
+            // The kernel gives 4 KB at a time; the emulator likes them together.
+            let want = BUFFER_SIZE.min(budget - bytes);
+            let mut got = 0;
+            let mut end = None;
+            while got < want && end.is_none() {
+                match read(master, &mut buffer[got..want]) {
+                    Ok(Got::Bytes(n)) => got += n,
+                    Ok(Got::End(more)) => end = Some(Ok((bytes + got, more))),
+                    Err(e) => end = Some(Err(e)),
+                }
+            }
+            bytes += got;
+            vt.feed(&buffer[..got]);
+            if let Some(end) = end {
+                return end;
+            }
+        }
+        Ok((bytes, More::Pending))
+    })
+}
+
+/// Reads into the store and parses from there.
+fn read_held(master: &OwnedFd, vt: &mut Vt, held: &mut Held, budget: usize) -> Result<(usize, More), TerminalError> {
+    let mut bytes = 0;
+    while bytes < budget {
+        let want = BUFFER_SIZE.min(budget - bytes);
+        let mut got = 0;
+        let mut end = None;
+        while got < want && end.is_none() {
+            let Some(room) = held.store.room(want - got) else { break };
+            let piece = room.len();
+            match read(master, room) {
+                Ok(Got::Bytes(n)) => {
+                    held.store.advance(n);
+                    got += n;
+                    // The ring's end: what follows is elsewhere.
+                    if n == piece && held.store.at_seam() {
+                        break;
+                    }
+                }
+                Ok(Got::End(more)) => end = Some(Ok((bytes + got, more))),
+                Err(e) => end = Some(Err(e)),
+            }
+        }
+        bytes += got;
+        vt.feed(held.store.last(got));
+        if let Some(end) = end {
+            return end;
+        }
+        if held.store.is_full() {
+            return Ok((bytes, More::Pending));
+        }
+    }
+    Ok((bytes, More::Pending))
 }
 
 /// Reaps children that outlived their terminal; call it on SIGCHLD, or now and then. Returns how many still live.

@@ -4,7 +4,7 @@ use super::PaneId;
 use crate::{ids::TabId, layout::Layout};
 
 /// A tab: a name, and panes that share the screen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Tab {
     /// Its identity.
     pub id: TabId,

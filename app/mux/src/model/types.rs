@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Whether panes are drawn with a box around them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum Frames {
     /// Each pane has a box of its own.
     #[default]
@@ -21,7 +21,7 @@ pub enum Frames {
 }
 
 /// Whether a pane's program runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum PaneState {
     /// It runs.
     #[default]
@@ -31,7 +31,7 @@ pub enum PaneState {
 }
 
 /// What is known of a pane.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PaneInfo {
     /// Its identity.
     pub id: PaneId,

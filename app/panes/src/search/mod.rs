@@ -436,6 +436,9 @@ impl Pane for SearchPane {
     }
 
     fn events(&mut self) -> Vec<PaneEvent> {
+        // What has come since the last drawing may change what the keys do.
+        let v = self.view();
+        self.poll(&v);
         // The session looks at the hints again when it hears of a title.
         let hints = keys::hints(self);
         if hints != self.hinted {

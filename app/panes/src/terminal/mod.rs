@@ -10,7 +10,7 @@ use qd_frame::Frame;
 use qd_mux::{Action, CopyOp, PaneId};
 use qd_search_live::{Kind, Source, Text, Texts};
 use qd_terminal::{
-    ExitStatus, Focus as TermFocus, More, Palette, Pos, Query, Rgb, Scheme, SpawnSpec, Terminal, Turn, VtEvent,
+    Adopted, ExitStatus, Focus as TermFocus, Link, Look as Remains, More, Palette, Pos, Query, Rgb, Scheme, SpawnSpec, Terminal, Turn, VtEvent,
 };
 use qd_tty::{Attrs, Cell, InputEvent, Rect, Size};
 use qd_ui::{Look, pane_frame::Scroll};
@@ -38,9 +38,29 @@ pub enum CopyOnSelect {
     No,
 }
 
+/// Who starts a pane's program, and keeps it.
+#[derive(Debug, Clone)]
+pub enum Keeper {
+    /// This process: the program ends with it.
+    Own,
+    /// A holder, to which the pane is known by a number.
+    Holder(Link, u32),
+}
+
+impl Keeper {
+    fn spawn(&self, spec: &SpawnSpec) -> Result<Terminal, Refused> {
+        match self {
+            Self::Own => Terminal::spawn(spec),
+            Self::Holder(link, meta) => Terminal::spawn_held(link, *meta, spec),
+        }
+        .map_err(|e| Refused(e.to_string()))
+    }
+}
+
 /// A program on a PTY and what is seen of it.
 pub struct TerminalPane {
     term: Terminal,
+    keeper: Keeper,
     spec: SpawnSpec,
     exit: Option<ExitStatus>,
     options: TerminalOptions,
@@ -58,11 +78,33 @@ impl TerminalPane {
     ///
     /// # Errors
     /// One sentence, when it cannot be started.
-    pub fn spawn(spec: SpawnSpec, options: TerminalOptions) -> Result<Self, Refused> {
-        let term = Terminal::spawn(&spec).map_err(|e| Refused(e.to_string()))?;
+    pub fn spawn(spec: SpawnSpec, options: TerminalOptions, keeper: Keeper) -> Result<Self, Refused> {
+        let term = keeper.spawn(&spec)?;
+        Ok(Self::new(term, spec, options, keeper))
+    }
+
+    /// Takes over a terminal that the server before this one left.
+    ///
+    /// # Errors
+    /// One sentence, when what it left cannot be read.
+    pub fn adopt(link: &Link, adopted: Adopted, look: Remains, options: TerminalOptions) -> Result<Self, Refused> {
+        let keeper = Keeper::Holder(link.clone(), adopted.meta);
+        let spec = adopted.spec.clone();
+        let term = Terminal::adopt(link, adopted, look).map_err(|e| Refused(e.to_string()))?;
+        let mut pane = Self::new(term, spec, options, keeper);
+        pane.size = pane.term.vt().size();
+        pane.collect();
+        // What happened before this server was told by the one before; names stay.
+        pane.events
+            .retain(|e| matches!(e, PaneEvent::Title(_) | PaneEvent::Cwd(_)));
+        Ok(pane)
+    }
+
+    fn new(term: Terminal, spec: SpawnSpec, options: TerminalOptions, keeper: Keeper) -> Self {
         let size = spec.size;
-        Ok(Self {
+        Self {
             term,
+            keeper,
             spec,
             exit: None,
             options,
@@ -73,7 +115,24 @@ impl TerminalPane {
             events: Vec::new(),
             row: Vec::new(),
             size,
-        })
+        }
+    }
+
+    /// What its terminal's holder knows it by.
+    #[must_use]
+    pub fn holder_key(&self) -> Option<u64> {
+        self.term.holder_key()
+    }
+
+    /// Whether [`TerminalPane::settle`] has something to do.
+    #[must_use]
+    pub fn unsettled(&self) -> bool {
+        self.term.unsettled()
+    }
+
+    /// Gives back memory that only a lively program needs.
+    pub fn settle(&mut self) {
+        self.term.settle();
     }
 
     /// Reads what the program has written, at most about `budget` bytes.
@@ -427,7 +486,7 @@ impl Pane for TerminalPane {
         }
         let mut spec = self.spec.clone();
         spec.size = self.size;
-        self.term = Terminal::spawn(&spec).map_err(|e| Refused(e.to_string()))?;
+        self.term = self.keeper.spawn(&spec)?;
         self.exit = None;
         self.copy = None;
         self.selection = None;

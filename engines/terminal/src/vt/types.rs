@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const SYNC_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// How much scrollback a terminal keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ScrollbackLimits {
     /// Lines, at the most.
     pub lines: u32,
