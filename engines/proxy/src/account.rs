@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use qd_proxy_wire::RequestHead;
 use tokio::time::Instant;
 
 use crate::{
+    access::Line,
     cluster::Endpoint,
     fault::Fault,
     forward::{ConnCx, Sum},
     meter::Measured,
+    shared::Stand,
     stats::Ended,
 };
 
@@ -28,7 +31,7 @@ pub(crate) fn again(sum: &mut Sum, endpoint: &Arc<Endpoint>, fault: Option<&Faul
 }
 
 /// A request is over.
-pub(crate) fn over(cx: &ConnCx, sum: &Sum, fault: Option<&Fault>, begun: Instant, end: Instant) {
+pub(crate) fn over(cx: &ConnCx, stand: &Stand, sum: &mut Sum, fault: Option<&Fault>, begun: Instant, end: Instant) {
     let ended = Ended {
         status: sum.status,
         grpc: sum.grpc,
@@ -62,6 +65,21 @@ pub(crate) fn over(cx: &ConnCx, sum: &Sum, fault: Option<&Fault>, begun: Instant
         let at = cx.shared.clock.now().wall;
         cx.shared.errors.add(fault, at, Some(&stats.name), endpoint);
     }
+    if let Some(told) = sum.told.take() {
+        let at = cx.shared.clock.now().wall.before(end - begun);
+        stand.tellers.end(
+            &told,
+            &Line {
+                at,
+                took: end - begun,
+                client: cx.peer.map(|p| p.ip()),
+                tls: cx.tls,
+                cause: fault.map(Fault::word),
+                failed: ended.class() == qd_proxy_policy::Class::Failure,
+                sum,
+            },
+        );
+    }
     cx.shared.meter.request(
         cx.worker,
         &Measured {
@@ -78,9 +96,12 @@ pub(crate) fn over(cx: &ConnCx, sum: &Sum, fault: Option<&Fault>, begun: Instant
 
 /// A request was refused before it was understood.
 pub(crate) fn refused(cx: &ConnCx, fault: &Fault, begun: Instant) {
-    let sum = Sum {
+    let stand = cx.slot.stand.load_full();
+    let mut sum = Sum {
         status: fault.status(),
+        // Nothing of it can be believed, but that it came.
+        told: stand.tellers.begin(&RequestHead::default()),
         ..Sum::default()
     };
-    over(cx, &sum, Some(fault), begun, Instant::now());
+    over(cx, &stand, &mut sum, Some(fault), begun, Instant::now());
 }

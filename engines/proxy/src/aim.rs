@@ -163,7 +163,7 @@ async fn tls(mut cx: ConnCx, stand: &Stand, conn: Conn, plain: &Arc<Cluster>, to
         return;
     };
     let began = Instant::now();
-    let Some((conn, h2)) = secure(stand, config, conn).await else {
+    let Some((conn, h2, _, said)) = secure(stand, config, conn).await else {
         tracing::debug!(
             connection = cx.entry.id,
             "the client does not trust the certificate for `{name}`"
@@ -172,7 +172,7 @@ async fn tls(mut cx: ConnCx, stand: &Stand, conn: Conn, plain: &Arc<Cluster>, to
     };
     cx.times.handshake = Some(began.elapsed());
     cx.tls = true;
-    cx.entry.is_tls();
+    cx.entry.is_tls(said);
     cx.aim = Some(Arc::new(Aim { cluster }));
     match h2 {
         true => serve_h2::connection(cx, stand, conn).await,

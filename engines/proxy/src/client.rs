@@ -121,9 +121,12 @@ async fn reach(
             }
         }
     }
-    let slot = endpoint.slot(cluster.plan.connections).ok_or(Fault::Shed)?;
-    // Own connections are of no worker, so that none of them keeps one.
-    let worker = if pool == Pool::Kept { worker } else { usize::MAX };
+    // Own connections are of no worker, so that none of them keeps one, and beyond the cap.
+    let (worker, cap) = match pool {
+        Pool::Kept => (worker, cluster.plan.connections),
+        Pool::Own => (usize::MAX, usize::MAX),
+    };
+    let slot = endpoint.slot(cap).ok_or(Fault::Shed)?;
     match connect(cluster, slot, worker, want, None).await? {
         Connected::H1(conn) => Ok(Ok(conn)),
         Connected::H2(link) => Ok(Err(link)),
@@ -284,4 +287,9 @@ pub(crate) async fn ask_within(
 ) -> Result<Answer, Fault> {
     let work = ask(cluster, endpoint, 0, Pool::Own, head, framing, body);
     timeout(time, work).await.unwrap_or(Err(Fault::Timeout))
+}
+
+/// Opens a connection that is closed at once.
+pub(crate) async fn reach_own(cluster: &Cluster, endpoint: &Arc<Endpoint>, want: Want) -> Result<(), Fault> {
+    reach(cluster, endpoint, 0, want, Pool::Own).await.map(drop)
 }

@@ -18,7 +18,7 @@ use h2::client::SendRequest;
 use parking_lot::Mutex;
 use qd_core::{Clock, Mono};
 use qd_proxy_policy::{
-    Balancer, Breaker, Candidate, Dice, Dispatch, Health, Load, Permit, Queue, QueueConfig, Room, breaker::Verdict,
+    Balancer, Breaker, Candidate, Dice, Dispatch, Load, Permit, Queue, QueueConfig, Room, breaker::Verdict,
 };
 use qd_proxy_telemetry::{
     Connections, Direction, PeerSide, TlsState,
@@ -27,8 +27,9 @@ use qd_proxy_telemetry::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    checks::Checked,
     fault::Fault,
-    plan::{self, Address, HealthCheck},
+    plan::{self, Address},
     shared::Shared,
     side::H1,
     stats::EndpointStats,
@@ -161,8 +162,8 @@ pub(crate) struct Endpoint {
     pub(crate) tally: Tally,
     pub(crate) stats: EndpointStats,
     counted: Arc<Connections>,
-    /// What active checks say of it, with what they are made of.
-    pub(crate) health: Mutex<Option<(HealthCheck, Health)>>,
+    /// What active checks say of it.
+    pub(crate) health: Mutex<Option<Checked>>,
     unhealthy: AtomicBool,
     removed: AtomicBool,
     draining: AtomicBool,

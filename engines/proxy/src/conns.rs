@@ -40,6 +40,14 @@ pub enum Spoken {
 
 const SPOKEN: [Spoken; 4] = [Spoken::Detecting, Spoken::Http1, Spoken::Http2, Spoken::Opaque];
 
+/// What the handshake of TLS said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) version: Option<&'static str>,
+    pub(crate) server_name: Option<String>,
+    pub(crate) identity: Option<String>,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct ConnEntry {
@@ -53,6 +61,7 @@ pub(crate) struct ConnEntry {
     /// Bytes that were counted for the listener already, received and sent.
     told: (AtomicU64, AtomicU64),
     peer: Mutex<Option<SocketAddr>>,
+    said: Mutex<Option<Box<Said>>>,
     spoken: AtomicU8,
     tls: AtomicU8,
     wish: AtomicU8,
@@ -72,6 +81,7 @@ impl ConnEntry {
             counted: Arc::clone(counted),
             told: (AtomicU64::new(0), AtomicU64::new(0)),
             peer: Mutex::new(peer),
+            said: Mutex::default(),
             spoken: AtomicU8::new(0),
             tls: AtomicU8::new(0),
             wish: AtomicU8::new(RUN),
@@ -100,8 +110,16 @@ impl ConnEntry {
         self.spoken.store(u8::try_from(number).unwrap_or(0), Ordering::Relaxed);
     }
 
-    pub(crate) fn is_tls(&self) {
+    /// TLS has ended here.
+    pub(crate) fn is_tls(&self, said: Said) {
         self.tls.store(1, Ordering::Relaxed);
+        *self.said.lock() = Some(Box::new(said));
+    }
+
+    /// The name that a client of TLS asked for, where that is passed through.
+    pub(crate) fn asks_for(&self, name: Option<&str>) {
+        let mut said = self.said.lock();
+        said.get_or_insert_default().server_name = name.map(str::to_owned);
     }
 
     /// Whether no further request is taken.
@@ -157,6 +175,12 @@ pub struct ConnView {
     pub spoken: Spoken,
     /// Whether TLS is ended here.
     pub tls: bool,
+    /// The version of TLS.
+    pub tls_version: Option<&'static str>,
+    /// The name that the client asked for in the handshake.
+    pub server_name: Option<String>,
+    /// The first name of the client's certificate.
+    pub identity: Option<String>,
     /// Seconds since it came.
     pub age: f64,
     /// Bytes that came from the client.
@@ -294,20 +318,26 @@ impl Conns {
     pub(crate) fn view(&self, most: usize) -> Vec<ConnView> {
         let mut all = self.of(None);
         all.sort_unstable_by_key(|e| e.id);
-        let show = |e: &Arc<ConnEntry>| ConnView {
-            id: e.id,
-            listener: Arc::clone(&e.listener),
-            peer: *e.peer.lock(),
-            spoken: SPOKEN
-                .get(usize::from(e.spoken.load(Ordering::Relaxed)))
-                .copied()
-                .unwrap_or(Spoken::Detecting),
-            tls: e.tls.load(Ordering::Relaxed) > 0,
-            age: e.since.elapsed().as_secs_f64(),
-            received: e.received.load(Ordering::Relaxed),
-            sent: e.sent.load(Ordering::Relaxed),
-            requests: e.requests.load(Ordering::Relaxed),
-            draining: e.is_draining(),
+        let show = |e: &Arc<ConnEntry>| {
+            let said = e.said.lock().as_deref().cloned().unwrap_or_default();
+            ConnView {
+                id: e.id,
+                listener: Arc::clone(&e.listener),
+                peer: *e.peer.lock(),
+                spoken: SPOKEN
+                    .get(usize::from(e.spoken.load(Ordering::Relaxed)))
+                    .copied()
+                    .unwrap_or(Spoken::Detecting),
+                tls: e.tls.load(Ordering::Relaxed) > 0,
+                tls_version: said.version,
+                server_name: said.server_name,
+                identity: said.identity,
+                age: e.since.elapsed().as_secs_f64(),
+                received: e.received.load(Ordering::Relaxed),
+                sent: e.sent.load(Ordering::Relaxed),
+                requests: e.requests.load(Ordering::Relaxed),
+                draining: e.is_draining(),
+            }
         };
         all.iter().take(most).map(show).collect()
     }

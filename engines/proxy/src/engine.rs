@@ -151,6 +151,7 @@ fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
             e.draining,
             e.requests,
             e.failures,
+            e.health,
         )
     };
     let listener = |l: &ListenerView| (l.address.clone(), l.refused, l.tls_problem.clone());
@@ -220,6 +221,7 @@ impl Engine for ProxyEngine {
 
     async fn run(config: EngineConfig, mut cx: Context<Self>) -> Result<(), PlanError> {
         let (plan, options) = (config.plan, config.options);
+        let mut deadline = config.deadline;
         // Binding and reading certificates block.
         let started = tokio::task::spawn_blocking(move || Proxy::start(&plan, options)).await;
         let proxy = started.map_err(|e| PlanError::Stopped(e.to_string()))??;
@@ -238,7 +240,7 @@ impl Engine for ProxyEngine {
             tokio::select! {
                 request = cx.next() => match request {
                     None => {
-                        let cut = proxy.stop(config.deadline).await;
+                        let cut = proxy.stop(deadline).await;
                         if cut > 0 {
                             let body = format!("{cut} connections did not end in time and were closed");
                             records.offer(cx.record(Severity::Warn).body(body).finish());
@@ -251,13 +253,24 @@ impl Engine for ProxyEngine {
                         tokio::spawn(async move { reply.send(Reply::Replayed(proxy.replay(*request).await)) });
                     }
                     Some(Request { command, reply }) => {
+                        let next = match &command {
+                            Command::Apply(plan) => plan.deadline,
+                            _ => deadline,
+                        };
                         let proxy = proxy.clone();
                         let said = tokio::task::spawn_blocking(move || answer(&proxy, command)).await;
                         if let Ok(said) = said {
+                            if matches!(said, Reply::Applied(Ok(_))) {
+                                deadline = next;
+                            }
                             reply.send(said);
                         }
                     }
                 },
+                () = proxy.shutdown_asked() => {
+                    proxy.stop(deadline).await;
+                    return Ok(());
+                }
                 _ = pace.tick() => {
                     rounds += 1;
                     if rounds.is_multiple_of(2) {

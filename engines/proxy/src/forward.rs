@@ -32,6 +32,7 @@ use crate::{
     shared::{Shared, Slot, Stand},
     side::Replay,
     tap::Capture,
+    tellers::Told,
     tunnel,
     way::{Client, Way},
 };
@@ -122,6 +123,8 @@ pub(crate) struct Sum {
     pub(crate) grpc: Option<u16>,
     /// The counters of the host that is asked for.
     pub(crate) counted: Option<Arc<Requests>>,
+    /// What the access log and the collector are told, if there are any.
+    pub(crate) told: Option<Box<Told>>,
     pub(crate) capture: Option<Box<Capture>>,
 }
 
@@ -131,6 +134,7 @@ pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, fra
     let stand = cx.slot.stand.load_full();
     let mut sum = Sum {
         capture: begin(cx, &desk.head, begun, desk.head.version.name()),
+        told: stand.tellers.begin(&desk.head),
         ..Sum::default()
     };
     let is_grpc = desk
@@ -173,7 +177,7 @@ pub(crate) async fn serve(cx: &ConnCx, desk: &mut Desk, down: &mut Down<'_>, fra
         }
     };
     let end = Instant::now();
-    account::over(cx, &sum, fault.as_ref(), begun, end);
+    account::over(cx, &stand, &mut sum, fault.as_ref(), begun, end);
     if let Some(mut capture) = sum.capture.take() {
         capture.finish(end - begun, sum.ended(fault));
     }
@@ -383,6 +387,9 @@ async fn route(
     }
     rules::forwarded(head, client, trust(stand, client));
     rules::via(&mut head.fields, head.version, &cx.shared.pseudonym);
+    if let (Some(tracer), Some(told)) = (&stand.tellers.tracer, &mut sum.told) {
+        told.span = Some(cx.shared.roll(cx.worker, |dice| tracer.begin(head, dice)));
+    }
     if let Some(host) = &way.route.host {
         head.fields.set(b"Host", host.as_bytes());
     }

@@ -6,11 +6,14 @@
 //! between the client and its upstream. Workers are threads with a reactor each and a pool of connections each; they share
 //! the plan, which is swapped whole ([`Proxy::apply`]), and counters.
 
+mod access;
 mod account;
+mod admin;
 mod aim;
 mod alarm;
 mod answer;
 mod attempt;
+mod checks;
 mod client;
 mod cluster;
 mod connect;
@@ -24,9 +27,11 @@ mod forward;
 mod from_config;
 mod grpc_web;
 mod hold;
+mod identity;
 mod inject;
 mod intercept;
 mod io;
+mod keeper;
 mod listener;
 mod meter;
 mod owner;
@@ -41,6 +46,8 @@ mod shared;
 mod side;
 mod snapshot;
 pub mod source;
+mod spans;
+mod stand;
 mod stats;
 mod switch;
 mod tap;
@@ -51,6 +58,8 @@ mod translate;
 mod tunnel;
 mod way;
 
+pub use access::AccessError;
+pub use admin::LogLevel;
 pub use conns::{ConnView, Spoken};
 pub use engine::ProxyEngine;
 pub use flow::{Attempt, Body, Ended, Flow, Stage, Timings};

@@ -138,31 +138,36 @@ pub(crate) fn bind(listener: &str, bind: &Bind) -> Result<Bound, BindError> {
 const STARVED: Duration = Duration::from_millis(20);
 const STARVED_MOST: Duration = Duration::from_secs(1);
 
-enum Socket1 {
+/// A socket that connections are taken from.
+pub(crate) enum Accepting {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-impl Socket1 {
-    async fn accept(&self) -> io::Result<(Io, Option<SocketAddr>)> {
+impl Accepting {
+    /// Within a reactor.
+    pub(crate) fn new(bound: Bound) -> io::Result<Accepting> {
+        match bound {
+            Bound::Tcp(l) => TcpListener::from_std(l).map(Accepting::Tcp),
+            Bound::Unix(l) => UnixListener::from_std(l).map(Accepting::Unix),
+        }
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<(Io, Option<SocketAddr>)> {
         match self {
-            Socket1::Tcp(l) => {
+            Accepting::Tcp(l) => {
                 let (stream, peer) = l.accept().await?;
                 let _ = stream.set_nodelay(true);
                 Ok((Io::Tcp(stream), Some(peer)))
             }
-            Socket1::Unix(l) => Ok((Io::Unix(l.accept().await?.0), None)),
+            Accepting::Unix(l) => Ok((Io::Unix(l.accept().await?.0), None)),
         }
     }
 }
 
 /// Takes connections until the listener is closed.
 pub(crate) async fn accept(shared: Arc<Shared>, worker: usize, slot: Arc<Slot>, bound: Bound) {
-    let socket = match bound {
-        Bound::Tcp(l) => TcpListener::from_std(l).map(Socket1::Tcp),
-        Bound::Unix(l) => UnixListener::from_std(l).map(Socket1::Unix),
-    };
-    let Ok(socket) = socket else {
+    let Ok(socket) = Accepting::new(bound) else {
         return;
     };
     let mut pause = STARVED;

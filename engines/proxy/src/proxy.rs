@@ -14,7 +14,6 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use qd_core::{Clock, RealClock};
-use qd_proxy_config::{Router, Served};
 use qd_proxy_content::Rules;
 use qd_proxy_policy::fault::FaultError;
 use qd_proxy_telemetry::{Direction, PeerSide, TlsState, metrics::ConnectionLabels};
@@ -22,19 +21,21 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    access::AccessError,
+    admin::{AdminSlot, LogLevel},
     cluster::Cluster,
     flow::Flow,
     hold::{Held, Hold, HoldError, Release, ReleaseError},
-    intercept::Authority,
+    keeper::{Errand, Keeper},
     listener::{self, BindError, Bound},
-    plan::{self, Bind, Plan, Split},
+    plan::{Bind, Plan},
     replay::{self, Job, ReplayError, ReplayRequest},
-    shared::{Shared, Slot, Stand},
+    shared::{Shared, Slot},
+    stand::stand,
     stats::RouteStats,
     tap::{Tap, TapRequest},
     tellers::Tellers,
-    tls::{Acceptor, TlsError},
-    way::{Fork, Way},
+    tls::TlsError,
 };
 
 /// Why a plan can't be taken over. The one before it goes on unchanged.
@@ -51,6 +52,9 @@ pub enum PlanError {
         /// Why.
         source: TlsError,
     },
+    /// The access log can't be written.
+    #[error(transparent)]
+    AccessLog(#[from] AccessError),
     /// A name that nothing has.
     #[error("{place}: there is no cluster `{cluster}`")]
     NoCluster {
@@ -116,7 +120,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     workers: Mutex<Vec<Worker>>,
-    pub(crate) swaps: AtomicU64,
+    keeper: Keeper,
 }
 
 impl Drop for Inner {
@@ -204,10 +208,11 @@ impl Proxy {
                 thread: Some(thread),
             });
         }
+        let keeper = Keeper::start(Arc::clone(&shared)).map_err(|e| PlanError::Stopped(e.to_string()))?;
         let proxy = Proxy(Arc::new(Inner {
             shared,
             workers: Mutex::new(workers),
-            swaps: AtomicU64::new(0),
+            keeper,
         }));
         proxy.apply(plan)?;
         Ok(proxy)
@@ -241,6 +246,7 @@ impl Proxy {
                 });
             }
         }
+        let tellers = Tellers::new(plan, &shared.tellers.lock())?;
         let mut names = HashSet::new();
         let mut stands = Vec::new();
         for listener in &plan.listeners {
@@ -251,7 +257,7 @@ impl Proxy {
                 });
             }
             let before = slots.get(&listener.name).map(|s| s.stand.load_full());
-            stands.push(stand(listener, &clusters, before.as_deref(), &shared.clock)?);
+            stands.push(stand(listener, &clusters, before.as_deref(), &tellers, &shared.clock)?);
         }
         // Sockets last, since they are what can't be taken back unseen.
         let mut bound = Vec::new();
@@ -274,7 +280,13 @@ impl Proxy {
                 }
             });
         }
+        let admin = self.bind_admin(plan)?;
         let mut changes = Changes::default();
+        self.set_admin(plan, admin);
+        if let Some(tracer) = &tellers.tracer {
+            self.0.keeper.send(Errand::Export(Arc::clone(tracer)));
+        }
+        *shared.tellers.lock() = tellers;
         shared.room.set_limit(plan.max_in_flight);
         shared.clusters.store(Arc::new(clusters));
         let mut next = HashMap::new();
@@ -348,8 +360,53 @@ impl Proxy {
                 changes.removed_endpoints += 1;
             }
         }
-        self.0.swaps.fetch_add(1, Ordering::Relaxed);
+        shared.plans.fetch_add(1, Ordering::Relaxed);
+        shared.ready.store(true, Ordering::Release);
+        shared.changed.notify_one();
         Ok(changes)
+    }
+
+    /// Binds the admin's address, if it is another one than before.
+    fn bind_admin(&self, plan: &Plan) -> Result<Option<Bound>, PlanError> {
+        let before = self.0.shared.admin.lock().as_ref().map(|a| a.bind.clone());
+        match &plan.admin {
+            Some(bind) if before.as_ref() != Some(bind) => Ok(Some(listener::bind("admin", bind)?)),
+            _ => Ok(None),
+        }
+    }
+
+    fn set_admin(&self, plan: &Plan, bound: Option<Bound>) {
+        let mut admin = self.0.shared.admin.lock();
+        if (plan.admin.is_none() || bound.is_some())
+            && let Some(before) = admin.take()
+        {
+            before.close();
+        }
+        if let (Some(bind), Some(bound)) = (&plan.admin, bound) {
+            let slot = Arc::new(AdminSlot::new(bind, &bound));
+            *admin = Some(Arc::clone(&slot));
+            self.0.keeper.send(Errand::Admin(slot, bound));
+        }
+    }
+
+    /// Where the proxy itself is asked, if it is by TCP.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.0.shared.admin.lock().as_ref()?.local
+    }
+
+    /// Lets `/proxy-log-level` ask and tell whoever decides what is logged.
+    pub fn set_log_level(&self, log: Arc<dyn LogLevel>) {
+        *self.0.shared.log.lock() = Some(log);
+    }
+
+    /// Waits until somebody has asked for the end by `/shutdown`. Whoever runs the proxy stops it then.
+    pub async fn shutdown_asked(&self) {
+        self.0.shared.shutdown_asked().await;
+    }
+
+    /// Everything that is counted, as text for Prometheus.
+    pub fn metrics(&self) -> String {
+        crate::admin::metrics(&self.0.shared)
     }
 
     /// Where a listener is bound in fact.
@@ -471,6 +528,7 @@ impl Proxy {
                 let _ = std::fs::remove_file(path);
             }
         }
+        self.0.shared.ready.store(false, Ordering::Release);
         let conns = Arc::clone(&self.0.shared.conns);
         conns.drain(None);
         let drained = tokio::time::timeout(deadline, conns.empty()).await;
@@ -479,6 +537,10 @@ impl Proxy {
             conns.kill(None);
             let _ = tokio::time::timeout(Duration::from_millis(500), conns.empty()).await;
         }
+        if let Some(admin) = self.0.shared.admin.lock().take() {
+            admin.close();
+        }
+        self.0.keeper.stop().await;
         let workers = std::mem::take(&mut *self.0.workers.lock());
         for mut worker in workers {
             let (reply, done) = oneshot::channel();
@@ -503,65 +565,4 @@ pub enum Drain {
     Begin,
     /// No longer.
     End,
-}
-
-fn stand(
-    plan: &plan::Listener,
-    clusters: &HashMap<String, Arc<Cluster>>,
-    before: Option<&Stand>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Stand, PlanError> {
-    let place = || format!("listener `{}`", plan.name);
-    let missing = |cluster: String| PlanError::NoCluster {
-        place: place(),
-        cluster,
-    };
-    let fork = |split: &Split| Fork::new(split, clusters).map_err(missing);
-    let name: Arc<str> = Arc::from(plan.name.as_str());
-    let known: HashMap<&str, &Arc<Way>> = before
-        .iter()
-        .flat_map(|b| &b.ways)
-        .map(|w| (&*w.route.name, w))
-        .collect();
-    let ways = plan.routes.iter().map(|r| {
-        let before = known.get(&*r.name).map(|w| &***w);
-        match Way::new(r, &name, clusters, before, clock) {
-            Ok(way) => Ok(Arc::new(way)),
-            Err(cluster) => Err(PlanError::NoCluster {
-                place: format!("listener `{}`, route `{}`", plan.name, r.name),
-                cluster,
-            }),
-        }
-    });
-    let router = Router::of(plan.routes.iter().map(|r| Served {
-        hosts: &r.hosts,
-        matches: &r.matches,
-    }));
-    let kept = before.filter(|b| b.plan.tls == plan.tls).and_then(|b| b.tls.clone());
-    let tls = match (&plan.tls, kept) {
-        (None, _) => None,
-        (Some(_), Some(kept)) => Some(kept),
-        (Some(tls), None) => Some(Arc::new(
-            Acceptor::new(tls).map_err(|source| PlanError::Tls { place: place(), source })?,
-        )),
-    };
-    let kept = before.filter(|b| b.plan.intercept == plan.intercept);
-    let authority = match (&plan.intercept, kept.and_then(|b| b.authority.clone())) {
-        (None, _) => None,
-        (Some(_), Some(kept)) => Some(kept),
-        (Some(intercept), None) => Some(Arc::new(
-            Authority::new(intercept).map_err(|source| PlanError::Tls { place: place(), source })?,
-        )),
-    };
-    let passthrough = plan.passthrough.iter().map(|(p, c)| Ok((p.clone(), fork(c)?)));
-    Ok(Stand {
-        router,
-        ways: ways.collect::<Result<_, _>>()?,
-        opaque: plan.opaque.as_ref().map(fork).transpose()?,
-        passthrough: passthrough.collect::<Result<_, PlanError>>()?,
-        tls,
-        tellers: Tellers::default(),
-        authority,
-        plan: plan.clone(),
-    })
 }

@@ -24,11 +24,12 @@ use crate::{
     account, aim, answer,
     cluster::{Cluster, UpConn},
     connect::Want,
-    conns::{Listed, Spoken},
+    conns::{Listed, Said, Spoken},
     exchange::{Down, Up},
     fault::Fault,
     flow::Stage,
     forward::{self, After, ConnCx, ConnTimes, Desk, Sum, acquire},
+    identity,
     io::{Conn, Io},
     plan::{Protocol, Transparent},
     retries::choose,
@@ -80,10 +81,11 @@ pub(crate) async fn connection(
         }
         let conn = match &stand.tls {
             Some(acceptor) => match secure(&stand, acceptor.live.get(), conn).await {
-                Some((conn, h2)) => {
+                Some((conn, h2, names, said)) => {
                     cx.times.handshake = Some(cx.times.accepted.elapsed());
                     cx.tls = true;
-                    cx.entry.is_tls();
+                    cx.names = names;
+                    cx.entry.is_tls(said);
                     if h2 {
                         cx.times.detected();
                         return serve_h2::connection(cx, &stand, conn).await;
@@ -159,17 +161,26 @@ async fn begin(cx: &mut ConnCx, stand: &Stand, conn: &mut Conn) -> Result<(), Fa
     Ok(())
 }
 
+pub(crate) type Secured = (Conn, bool, Arc<[String]>, Said);
+
 pub(crate) async fn secure(
     stand: &Stand,
     config: Arc<tokio_rustls::rustls::ServerConfig>,
     conn: Conn,
-) -> Option<(Conn, bool)> {
+) -> Option<Secured> {
     let work = TlsAcceptor::from(config).accept(conn.into_rewound());
     match timeout(stand.plan.bounds.handshake_timeout, work).await {
         Ok(Ok(stream)) => {
-            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let shaken = stream.get_ref().1;
+            let h2 = shaken.alpn_protocol() == Some(b"h2");
+            let names = identity::of(shaken);
+            let said = Said {
+                version: identity::version(shaken),
+                server_name: shaken.server_name().map(str::to_owned),
+                identity: names.first().cloned(),
+            };
             let io = Io::Tls(Box::new(TlsStream::Server(stream)));
-            Some((Conn::new(io, BytesMut::new()), h2))
+            Some((Conn::new(io, BytesMut::new()), h2, Arc::from(names), said))
         }
         Ok(Err(e)) => {
             tracing::debug!("handshake: {e}");
@@ -306,6 +317,7 @@ pub(crate) async fn ask(cx: &ConnCx, cluster: &Cluster) -> Option<Box<UpConn>> {
 
 /// TLS that is passed through goes by the name that the client asks for.
 async fn by_name(cx: &ConnCx, stand: &Stand, conn: Conn, name: Option<&str>) {
+    cx.entry.asks_for(name);
     let name = name.unwrap_or_default().as_bytes();
     let found = stand.passthrough.iter().find(|(p, _)| router::host_fits(p, name));
     match fork(cx, stand, found.map(|(_, fork)| fork).or(stand.opaque.as_ref())) {

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::{
+    admin::{AdminSlot, LogLevel},
     cluster::Cluster,
     conns::Conns,
     hold::Holds,
@@ -78,7 +79,6 @@ impl Slot {
 }
 
 /// What all workers share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) conns: Arc<Conns>,
     pub(crate) meter: Meter,
@@ -87,6 +87,17 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) errors: Errors,
     pub(crate) slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// Plans that were taken over.
+    pub(crate) plans: AtomicU64,
+    /// There is something new for the keeper.
+    pub(crate) changed: Notify,
+    pub(crate) tellers: Mutex<Tellers>,
+    pub(crate) admin: Mutex<Option<Arc<AdminSlot>>>,
+    /// Whether it serves: from the first plan on until it stops.
+    pub(crate) ready: AtomicBool,
+    /// Somebody has asked for the end.
+    shutdown: (AtomicBool, Notify),
+    pub(crate) log: Mutex<Option<Arc<dyn LogLevel>>>,
     pub(crate) clusters: ArcSwap<HashMap<String, Arc<Cluster>>>,
     pub(crate) ids: AtomicU64,
     pub(crate) workers: usize,
@@ -105,6 +116,12 @@ pub(crate) struct Shared {
 /// Hosts of forward proxies whose connections are kept.
 const DYNAMIC: usize = 512;
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     pub(crate) fn new(workers: usize, clock: Arc<dyn Clock>) -> Shared {
         Shared {
@@ -115,6 +132,13 @@ impl Shared {
             metrics: Metrics::default(),
             errors: Errors::default(),
             slots: Mutex::default(),
+            plans: AtomicU64::new(0),
+            changed: Notify::new(),
+            tellers: Mutex::default(),
+            admin: Mutex::default(),
+            ready: AtomicBool::new(false),
+            shutdown: (AtomicBool::new(false), Notify::new()),
+            log: Mutex::default(),
             clusters: ArcSwap::default(),
             ids: AtomicU64::new(1),
             workers,
@@ -128,6 +152,35 @@ impl Shared {
             any_fault: AtomicBool::new(false),
             dynamic: Mutex::default(),
         }
+    }
+
+    /// Somebody wants the proxy to end.
+    pub(crate) fn ask_shutdown(&self) {
+        self.shutdown.0.store(true, Ordering::Release);
+        self.shutdown.1.notify_waiters();
+    }
+
+    /// Waits until somebody does.
+    pub(crate) async fn shutdown_asked(&self) {
+        let asked = self.shutdown.1.notified();
+        tokio::pin!(asked);
+        asked.as_mut().enable();
+        if !self.shutdown.0.load(Ordering::Acquire) {
+            asked.await;
+        }
+    }
+
+    /// What is counted of each route, in the plan's order; of requests without one only if there were any.
+    pub(crate) fn route_stats(&self) -> Vec<Arc<RouteStats>> {
+        let mut slots: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
+        slots.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut all = Vec::new();
+        for slot in &slots {
+            let stand = slot.stand.load();
+            all.extend(stand.ways.iter().map(|w| Arc::clone(&w.stats)));
+            all.extend(Some(&slot.unrouted).filter(|s| s.is_used()).cloned());
+        }
+        all
     }
 
     /// Calls with a worker's dice.

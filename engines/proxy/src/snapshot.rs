@@ -17,7 +17,7 @@ use crate::{
     hold::{HeldView, HoldView},
     meter::Totals,
     proxy::Proxy,
-    shared::Slot,
+    shared::{Shared, Slot},
     stats::{ErrorView, Figures, RouteView},
 };
 
@@ -158,8 +158,12 @@ fn endpoint_views(cluster: &Cluster, clock: &Arc<dyn Clock>) -> Vec<EndpointView
     let now = clock.now();
     let show = |member: &Member| {
         let endpoint = &member.endpoint;
-        let breaker = endpoint.breaker.lock();
-        let (state, next_probe) = match breaker.state() {
+        // Requests take this lock; it is held for no more than these two.
+        let (state, streak) = {
+            let breaker = endpoint.breaker.lock();
+            (breaker.state(), breaker.streak())
+        };
+        let (state, next_probe) = match state {
             BreakerState::Closed => ("closed", None),
             BreakerState::Open { until } => ("open", Some(until.since(now.mono).as_secs_f64())),
             BreakerState::Probing => ("probing", None),
@@ -176,7 +180,7 @@ fn endpoint_views(cluster: &Cluster, clock: &Arc<dyn Clock>) -> Vec<EndpointView
             cost: endpoint.load.cost(now.mono),
             breaker: state,
             next_probe,
-            streak: breaker.streak(),
+            streak,
             connections: endpoint.conns.load(Ordering::Relaxed),
             idle: endpoint.idle(),
             requests: get(&endpoint.tally.requests),
@@ -187,20 +191,20 @@ fn endpoint_views(cluster: &Cluster, clock: &Arc<dyn Clock>) -> Vec<EndpointView
             trips: get(&endpoint.tally.trips),
             health: match &*health {
                 None => "unchecked",
-                Some((_, health)) if health.is_up() => "up",
+                Some(checked) if checked.health.is_up() => "up",
                 Some(_) => "down",
             },
-            health_error: health.as_ref().and_then(|(_, h)| h.last_error().map(str::to_owned)),
+            health_error: health.as_ref().and_then(|c| c.health.last_error().map(str::to_owned)),
             recent: endpoint.stats.figures(now.mono),
         }
     };
     cluster.members.iter().map(show).collect()
 }
 
-impl Proxy {
+impl Shared {
     /// Faults that are injected now.
     fn faults(&self) -> Vec<FaultView> {
-        let shared = &self.0.shared;
+        let shared = self;
         let now = shared.clock.now().mono;
         let mut faults = shared.faults.lock();
         faults.expire(now);
@@ -222,8 +226,8 @@ impl Proxy {
     }
 
     /// A picture of now.
-    pub fn snapshot(&self) -> Snapshot {
-        let shared = &self.0.shared;
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let shared = self;
         let now = shared.clock.mono();
         let slots: Vec<Arc<Slot>> = shared.slots.lock().values().cloned().collect();
         let mut listeners: Vec<ListenerView> = slots.iter().map(|slot| listener_view(slot)).collect();
@@ -234,14 +238,7 @@ impl Proxy {
             .flat_map(|c| endpoint_views(c, &shared.clock))
             .collect();
         endpoints.sort_by(|a, b| (&a.cluster, a.id).cmp(&(&b.cluster, b.id)));
-        let mut routes: Vec<RouteView> = Vec::new();
-        for slot in &slots {
-            let stand = slot.stand.load();
-            let all = stand.ways.iter().map(|w| &w.stats);
-            let unrouted = Some(&slot.unrouted).filter(|s| s.is_used());
-            routes.extend(all.chain(unrouted).map(|stats| stats.view(now)));
-        }
-        routes.sort_by(|a, b| a.listener.cmp(&b.listener));
+        let routes: Vec<RouteView> = shared.route_stats().iter().map(|stats| stats.view(now)).collect();
         let (holds, held) = shared.holds.views();
         Snapshot {
             holds,
@@ -256,7 +253,14 @@ impl Proxy {
             errors: shared.errors.view(),
             in_flight: shared.room.taken(),
             max_in_flight: shared.room.limit(),
-            plans: self.0.swaps.load(Ordering::Relaxed),
+            plans: self.plans.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl Proxy {
+    /// A picture of now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.shared.snapshot()
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct RouteStats {
     requests: AtomicU64,
     failures: AtomicU64,
     retries: AtomicU64,
+    /// Requests that never were sent, since the start.
+    unsent_total: AtomicU64,
     timeouts: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     pub(crate) copied: AtomicU64,
@@ -94,6 +96,8 @@ pub struct RouteView {
     pub requests: u64,
     /// Failures among them.
     pub failures: u64,
+    /// Attempts: requests that were sent to an endpoint, and those sent again.
+    pub attempts: u64,
     /// Attempts beyond the first.
     pub retries: u64,
     /// Retries that were not made, by what spoke against them.
@@ -145,6 +149,7 @@ impl RouteStats {
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            unsent_total: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
             refusals: Mutex::default(),
             copied: AtomicU64::new(0),
@@ -192,6 +197,7 @@ impl RouteStats {
         self.effective.record(ended.took, class);
         if attempts == 0 {
             self.unsent.record(ended.took, class);
+            self.unsent_total.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -242,6 +248,7 @@ impl RouteStats {
             actual: Figures::from(&actual),
             requests: get(&self.requests),
             failures: get(&self.failures),
+            attempts: (get(&self.requests) + get(&self.retries)).saturating_sub(get(&self.unsent_total)),
             retries: get(&self.retries),
             refused_retries: self.refusals.lock().clone(),
             timeouts: get(&self.timeouts),

@@ -362,3 +362,163 @@ async fn a_certificate_changes_under_load_and_no_request_fails() {
     }
     assert!(taken > 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_goes_by_the_name_of_a_certificate() {
+    let (ca, dir, origin) = (Authority::new(), tempfile::tempdir().unwrap(), Origin::new());
+    ca.issue(dir.path(), "a", "a.example");
+    ca.issue(dir.path(), "web", "web.ops.example");
+    ca.issue(dir.path(), "other", "other.example");
+    ca.write(dir.path());
+    let front = front_with(&origin, |p| {
+        p.listeners[0].tls = Some(ServerTls {
+            client_ca: Some(dir.path().join("ca.crt")),
+            ..ServerTls::new(dir.path().join("a.crt"), dir.path().join("a.key"))
+        });
+        p.clusters[0].protocol = UpstreamProtocol::Http1;
+        let rule = qd_proxy::policy::AccessRule {
+            identities: vec!["*.ops.example".parse().unwrap()],
+            ..qd_proxy::policy::AccessRule::new(qd_proxy::policy::Verdict::Allow)
+        };
+        p.listeners[0].access = Some(Arc::new(qd_proxy::policy::AccessPolicy::new(vec![rule], None)));
+        // One client each, whatever address they share.
+        p.listeners[0].routes[0].client_rate = Some(qd_proxy::policy::RateLimit {
+            per_second: 0.01,
+            burst: 1,
+        });
+    });
+    echo(origin);
+    let by = |file: &'static str| client_config(&ca, Some((dir.path(), file)), &["http/1.1"]);
+    let refused = get(&front, by("other"), "a.example").await.unwrap();
+    assert!(
+        refused.starts_with("HTTP/1.1 403 ") && refused.contains("l5d-proxy-error: denied"),
+        "{refused}"
+    );
+    let text = get(&front, by("web"), "a.example").await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    let text = get(&front, by("web"), "a.example").await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 429 "), "{text}");
+    ca.issue(dir.path(), "db", "db.ops.example");
+    let text = get(&front, by("db"), "a.example").await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    // What the handshake said is shown.
+    let stream = TcpStream::connect(front.address).await.unwrap();
+    let _tls = TlsConnector::from(by("web"))
+        .connect(ServerName::try_from("a.example").unwrap(), stream)
+        .await
+        .unwrap();
+    let proxy = front.proxy.clone();
+    tokio::task::spawn_blocking(move || {
+        eventually("it is shown", || {
+            proxy.snapshot().connections.iter().any(|c| {
+                c.server_name.as_deref() == Some("a.example")
+                    && c.identity.as_deref() == Some("web.ops.example")
+                    && c.tls_version == Some("TLSv1.3")
+            })
+        });
+    })
+    .await
+    .unwrap();
+}
+
+#[test]
+fn plans_and_certificates_change_under_load_and_nothing_fails() {
+    let (ca, dir) = (Authority::new(), tempfile::tempdir().unwrap());
+    ca.issue(dir.path(), "a", "a.example");
+    let origins = [Origin::new(), Origin::new(), Origin::new()];
+    let endpoints: Vec<_> = origins.iter().map(Origin::endpoint).collect();
+    let mut plan = plan(&[&origins[0], &origins[1], &origins[2]]);
+    plan.listeners[0].tls = Some(ServerTls::new(dir.path().join("a.crt"), dir.path().join("a.key")));
+    plan.clusters[0].protocol = UpstreamProtocol::Http1;
+    let front = start(&plan);
+    for origin in origins {
+        std::thread::spawn(move || {
+            while let Some(mut wire) = origin.try_accept(PATIENCE) {
+                std::thread::spawn(move || {
+                    let mut chunk = [0; 4096];
+                    while std::io::Read::read(&mut wire.stream, &mut chunk).is_ok_and(|n| n > 0) {
+                        if std::io::Write::write_all(&mut wire.stream, OK.as_bytes()).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+    }
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let served = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let config = client_config(&ca, None, &["http/1.1"]);
+    let clients: Vec<_> = (0..3)
+        .map(|n| {
+            let (stop, served, config) = (Arc::clone(&stop), Arc::clone(&served), Arc::clone(&config));
+            let address = front.address;
+            runtime.spawn(async move {
+                let mut tls = None;
+                let mut buffer = vec![0; 4096];
+                let mut count = 0usize;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    // Some connections last, others are new for each request.
+                    if n == 0 || tls.is_none() {
+                        let stream = TcpStream::connect(address).await.unwrap();
+                        let name = ServerName::try_from("a.example").unwrap();
+                        tls = Some(
+                            TlsConnector::from(Arc::clone(&config))
+                                .connect(name, stream)
+                                .await
+                                .unwrap(),
+                        );
+                    }
+                    let wire = tls.as_mut().unwrap();
+                    wire.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+                    let mut got = 0;
+                    while !buffer[..got].ends_with(b"\r\n\r\nok") {
+                        let n = wire.read(&mut buffer[got..]).await.unwrap();
+                        assert!(n > 0, "cut after {:?}", String::from_utf8_lossy(&buffer[..got]));
+                        got += n;
+                    }
+                    assert!(
+                        buffer.starts_with(b"HTTP/1.1 200 "),
+                        "{}",
+                        String::from_utf8_lossy(&buffer[..got])
+                    );
+                    served.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    for n in 0..1000usize {
+        plan.clusters[0].endpoints = endpoints
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| i % 3 != n % 3)
+            .map(|(_, e)| (e.clone(), 1))
+            .collect();
+        front.proxy.apply(&plan).unwrap();
+        if n % 50 == 0 {
+            ca.issue(dir.path(), "a", "a.example");
+            for (_, result) in front.proxy.look_at_files() {
+                result.unwrap();
+            }
+        }
+        let before = served.load(std::sync::atomic::Ordering::Relaxed);
+        if n % 20 == 0 {
+            eventually("requests go on", || {
+                served.load(std::sync::atomic::Ordering::Relaxed) > before
+            });
+        }
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in clients {
+        assert!(runtime.block_on(client).unwrap() > 0);
+    }
+    let snapshot = front.proxy.snapshot();
+    assert_eq!((snapshot.totals.faults, snapshot.errors.len()), (0, 0));
+    assert_eq!(snapshot.plans, 1001);
+}
