@@ -117,7 +117,7 @@ const ALONE: [(&str, &str, &str); 3] = [
     (
         "routes[].rules[].filters[].requestMirror.backendRef.weight",
         "/routes/0/rules/0/filters/0/requestMirror/backendRef/weight",
-        r#"{ "listeners": [{ "name": "t", "address": "127.0.0.1:0" }], "clusters": [{ "name": "a", "endpoints": [1] }],
+        r#"{ "listeners": [{ "name": "t", "address": "127.0.0.1:0" }], "clusters": [{ "name": "a", "endpoints": ["127.0.0.1:1"] }],
              "routes": [{ "name": "r", "rules": [{ "backendRefs": ["a"], "filters": [{ "type": "RequestMirror",
                "requestMirror": { "backendRef": { "name": "a", "weight": 2 } } }] }] }] }"#,
     ),
@@ -140,6 +140,7 @@ fn kind(shape: &str) -> String {
         .replace(".requestMirror.backendRef", ".requestMirror.backendRefs[]")
         .replace("filters[].requestMirror.backendRefs[]", "backendRefs[]")
         .replace("backendRefs[].filters[]", "filters[]")
+        .replace("requestRedirect.path", "urlRewrite.path")
 }
 
 /// What comes of a file: a plan, or what is wrong with it.
@@ -227,7 +228,7 @@ fn every_key_stands_in_an_example() {
                 format!("{shape}.{key}")
             };
             let there =
-                given.contains(key.as_str()) || given_alone.contains(key.as_str()) || AROUND.contains(&key.as_str());
+                given.contains(&kind(&key)) || given_alone.contains(key.as_str()) || AROUND.contains(&key.as_str());
             if !there {
                 missing.insert(key, pointer.clone());
             }
