@@ -140,8 +140,13 @@ fn health(snapshot: &Snapshot) -> Health {
 
 /// Whether two pictures show the same, but for what falls with time by itself.
 fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
-    let steady =
-        |s: &Snapshot| s.faults.is_empty() && s.holds.is_empty() && s.endpoints.iter().all(|e| e.breaker == "closed");
+    // Rates of the last minute fall when nothing comes.
+    let steady = |s: &Snapshot| {
+        s.faults.is_empty()
+            && s.holds.is_empty()
+            && s.endpoints.iter().all(|e| e.breaker == "closed")
+            && s.routes.iter().all(|r| r.effective.rps <= 0.0)
+    };
     let endpoint = |e: &EndpointView| {
         (
             e.id,
