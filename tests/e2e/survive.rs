@@ -99,18 +99,16 @@ fn a_flood_and_an_editor_outlive_many_servers() {
     let t = house.term(&[], 100, 30);
     t.wait_prompt();
     let count = house.path().join("count");
-    house.act("new-tab");
-    house.act("write-chars yes");
-    house.act("send-keys Enter");
-    house.act("new-tab");
-    t.wait_prompt();
-    t.line(&format!(
-        "i=0; while :; do i=$((i+1)); echo $i >> {}; sleep 0.01; done",
-        count.display()
-    ));
-    house.act("new-tab");
-    t.wait_prompt();
-    t.line("printf 'first line\\nsecond\\n' > text; cat text; exec sleep 600");
+    let run = |name: &str, body: &str| {
+        let script = house.script(name, body);
+        house.act(&format!("new-pane -- {}", script.display()));
+    };
+    run("floods", "exec yes");
+    run(
+        "counts",
+        &format!("i=0; while :; do i=$((i+1)); echo $i >> {}; sleep 0.01; done", count.display()),
+    );
+    run("quiet", "printf 'first line\\nsecond\\n'; exec sleep 600");
     t.wait_text("second");
     let quiet = ids(&house).last().cloned().expect("panes");
     let before = screen(&house, &quiet);

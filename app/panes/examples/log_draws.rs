@@ -16,7 +16,7 @@ use std::{
 
 use qd_frame::Frame;
 use qd_mux::PaneSpec;
-use qd_panes::{Factories, Focus, Pane, TestKinds};
+use qd_panes::{Factories, Focus, Pane, Surroundings, TestKinds};
 use qd_tty::{InputEvent, Key, KeyEvent, Mods, Rect, Size};
 use qd_ui::{Glyphs, Look, Theme};
 
@@ -48,7 +48,7 @@ fn main() {
     spec.args.insert("path".to_owned(), file);
     let state = std::env::temp_dir().join(format!("log-draws-{}", std::process::id()));
     spec.args.insert("state".to_owned(), state.display().to_string());
-    let factories = Factories::new(Arc::new(|| {}), TestKinds::Hidden);
+    let factories = Factories::new(Arc::new(|| {}), TestKinds::Hidden, Surroundings::default());
     let mut pane = factories.make(&spec, size).expect("it opens");
     pane.resize(size);
     let theme = Theme::builtin("mono").expect("it ships");

@@ -28,6 +28,29 @@ const ANNOUNCED: usize = 1024;
 /// Makes a pane of one kind.
 type Make = Box<dyn Fn(&Engines, Wake, &PaneSpec, Size) -> Result<Box<dyn Pane>, Refused>>;
 
+/// What the session tells about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// Its numbers, in Prometheus' text form.
+    Metrics,
+    /// Itself, as JSON.
+    Session,
+    /// Its panes, as JSON.
+    Panes,
+}
+
+/// Asks the session for a page; the answer comes when the session has its turn.
+pub type Console = Arc<dyn Fn(Page, tokio::sync::oneshot::Sender<String>) + Send + Sync>;
+
+/// What panes of engines may use of the session.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// A directory for sockets, which only this person can enter.
+    pub sockets: Option<PathBuf>,
+    /// What the session tells about itself.
+    pub console: Option<Console>,
+}
+
 /// Which test-only kinds are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TestKinds {
@@ -41,6 +64,7 @@ pub enum TestKinds {
 pub struct Factories {
     kinds: BTreeMap<&'static str, (&'static str, Make)>,
     wake: Wake,
+    surroundings: Surroundings,
     engines: OnceLock<Engines>,
 }
 
@@ -48,6 +72,7 @@ pub struct Factories {
 struct Engines {
     runtime: tokio::runtime::Runtime,
     supervisor: Supervisor,
+    surroundings: Surroundings,
 }
 
 impl Engines {
@@ -72,7 +97,7 @@ impl Engines {
 impl Factories {
     /// The kinds this build has. `wake` makes the session look at its engines.
     #[must_use]
-    pub fn new(wake: Wake, tests: TestKinds) -> Self {
+    pub fn new(wake: Wake, tests: TestKinds, surroundings: Surroundings) -> Self {
         let mut kinds: BTreeMap<&'static str, (&'static str, Make)> = BTreeMap::new();
         #[cfg(feature = "logs")]
         {
@@ -91,6 +116,18 @@ impl Factories {
                 ("a log pipeline: its components, its wiring, the events in it", make),
             );
         }
+        let make: Make = Box::new(|engines, wake, spec, _| {
+            let around = crate::proxy::Around {
+                runtime: engines.runtime.handle(),
+                supervisor: &engines.supervisor,
+                dir: engines.surroundings.sockets.as_ref().map(|d| d.join("proxy")),
+                console: engines.surroundings.console.clone(),
+            };
+            let pane = crate::proxy::ProxyPane::open(&around, wake, spec)?;
+            engines.announce(pane.handle(), spec);
+            Ok(Box::new(pane))
+        });
+        kinds.insert("proxy", ("a proxy: its flows, routes, endpoints, connections", make));
         let make: Make = Box::new(|engines, wake, spec, size| {
             let pane = crate::search::SearchPane::open(&engines.supervisor, wake, spec, size)?;
             engines.announce(pane.handle(), spec);
@@ -116,6 +153,7 @@ impl Factories {
         Self {
             kinds,
             wake,
+            surroundings,
             engines: OnceLock::new(),
         }
     }
@@ -168,7 +206,12 @@ impl Factories {
             .build()
             .map_err(|e| Refused(format!("the engines' runtime could not be started: {e}")))?;
         let supervisor = Supervisor::new(runtime.handle().clone(), Arc::new(RealClock::new()));
-        Ok(self.engines.get_or_init(|| Engines { runtime, supervisor }))
+        let surroundings = self.surroundings.clone();
+        Ok(self.engines.get_or_init(|| Engines {
+            runtime,
+            supervisor,
+            surroundings,
+        }))
     }
 
     /// Ends every engine, each within `deadline`.

@@ -5,8 +5,10 @@ mod copy;
 mod engine;
 #[cfg(feature = "logs")]
 mod logs;
+mod moment;
 #[cfg(feature = "logs")]
 mod pipeline;
+mod proxy;
 mod search;
 mod terminal;
 
@@ -19,7 +21,7 @@ use qd_tty::{CursorShape, InputEvent, Rect, Size};
 use qd_ui::Look;
 
 pub use copy::{CopyMode, copied_words};
-pub use engine::{Factories, IdlePane, TestKinds, panic_message, put_wrapped};
+pub use engine::{Console, Factories, IdlePane, Page, Surroundings, TestKinds, panic_message, put_wrapped};
 pub use search::SearchPane;
 pub use terminal::{CopyOnSelect, Keeper, SearchDirection, TerminalOptions, TerminalPane, process_cwd};
 

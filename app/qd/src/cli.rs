@@ -64,6 +64,12 @@ pub(crate) enum Command {
     #[cfg(feature = "logs")]
     #[command(subcommand)]
     Logs(crate::logs::LogsCommand),
+    /// Run a proxy in front of a service, and look into one that runs.
+    ///
+    /// `qd proxy --listen 127.0.0.1:8080 --to 127.0.0.1:3000` is a whole proxy. In a session's terminal it opens in a pane;
+    /// elsewhere, and with --headless, it runs until SIGTERM or SIGINT, prints a line for each request when standard output
+    /// is a terminal, and reads its configuration again on SIGHUP.
+    Proxy(Box<crate::proxy::ProxyArgs>),
     /// Search files for a pattern; the flags are ripgrep's, `qd search --help` has them.
     ///
     /// Under the name `rg` (a link to this program) it takes ripgrep's place.

@@ -4,6 +4,7 @@ mod cli;
 mod connect;
 #[cfg(feature = "logs")]
 mod logs;
+mod proxy;
 #[cfg(feature = "search")]
 mod search;
 mod serve;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
         Some(Command::Action { words }) => connect::action(&cli, words),
         #[cfg(feature = "logs")]
         Some(Command::Logs(c)) => logs::run(&cli, c),
+        Some(Command::Proxy(a)) => proxy::run(&cli, *a),
         #[cfg(feature = "search")]
         Some(Command::Search { .. }) => Err(Failure::usage("`search` comes first: qd search PATTERN")),
         Some(Command::Setup(s)) => setup::run(&cli, &s),

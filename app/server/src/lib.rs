@@ -4,6 +4,7 @@
 
 mod actions;
 mod client;
+mod console;
 mod direct;
 mod env;
 mod input;

@@ -11,7 +11,7 @@ use std::{
 
 use qd_config::Config;
 use qd_mux::{Effect, Keymap, LayoutSpec, Model, PaneId, PaneSpec};
-use qd_panes::{Factories, TestKinds};
+use qd_panes::{Factories, Surroundings, TestKinds};
 use qd_proto::{ServerMsg, SessionInfo};
 use qd_tty::Size;
 use qd_ui::{Theme, Toasts};
@@ -102,6 +102,8 @@ pub(crate) struct Session {
     pub(crate) toasts: Toasts,
     pub(crate) overlays: Vec<Open>,
     pub(crate) factories: Factories,
+    /// What its own HTTP service asks for.
+    pub(crate) asked: crate::console::Asked,
     /// Grows when anything outside the panes' insides changes.
     pub(crate) chrome: u64,
     pub(crate) fate: Fate,
@@ -172,7 +174,12 @@ impl Session {
         } else {
             TestKinds::Hidden
         };
-        let factories = Factories::new(reactor.waker(), kinds);
+        let (console, asked) = crate::console::console(reactor.waker());
+        let surroundings = Surroundings {
+            sockets: Some(options.sockets.path().to_owned()),
+            console: Some(console),
+        };
+        let factories = Factories::new(reactor.waker(), kinds, surroundings);
         let env = crate::env::SessionEnv::new(&options.sockets, &options.name, &loaded.config);
         let mut session = Self {
             name: options.name.clone(),
@@ -192,6 +199,7 @@ impl Session {
             toasts: Toasts::new(),
             overlays: Vec::new(),
             factories,
+            asked,
             chrome: 1,
             fate: Fate::Running,
             opened: false,
@@ -245,6 +253,7 @@ impl Session {
                     Token::Listener => self.accept(),
                     Token::Wake => {
                         self.reactor.clear_wake();
+                        self.answer_console();
                         self.poll_engines();
                     }
                     Token::Signal => self.on_signal(),

@@ -199,7 +199,7 @@ impl LogPane {
         let dropped: u64 = s.sources.iter().map(|x| x.dropped).sum();
         // What matters most is left when there is little room.
         let mut parts = Vec::new();
-        if let (_, Some(at)) = super::moment::shared() {
+        if let (_, Some(at)) = crate::moment::shared() {
             parts.push(format!("all at {:.8}", at.time_of_day(&now().zone)));
         }
         if dropped > 0 {

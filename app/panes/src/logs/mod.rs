@@ -209,7 +209,7 @@ impl LogPane {
             searched: String::new(),
             picked: pick::Picked::default(),
             past: undo::Past::default(),
-            moment: moment::shared().0,
+            moment: crate::moment::shared().0,
             work: None,
             last_jump: None,
             back: Vec::new(),

@@ -1,24 +1,9 @@
 //! The time that the log panes of a session stand at together: set from a line of one of them, the others go there too.
 
-use std::sync::{Mutex, PoisonError};
-
 use qd_core::Timestamp;
 
 use super::LogPane;
-
-/// How often it was set, and to what; without a time everything is live.
-static SHARED: Mutex<(u64, Option<Timestamp>)> = Mutex::new((0, None));
-
-/// How often it was set, and to what.
-pub(super) fn shared() -> (u64, Option<Timestamp>) {
-    *SHARED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn set(to: Option<Timestamp>) -> u64 {
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    *shared = (shared.0 + 1, to);
-    shared.0
-}
+use crate::moment::{set, shared};
 
 impl LogPane {
     /// Sets the time of all log panes; this one is there already.

@@ -13,6 +13,8 @@ mod preview;
 mod query;
 mod replace;
 
+pub(crate) use outside::editor_at;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},

@@ -41,6 +41,15 @@ pub(super) fn editor_command(editor: &str, path: &str, line: u64, column: u64) -
     argv
 }
 
+/// The person's editor with a file, at a line and a column.
+pub(crate) fn editor_at(path: &str, line: u64, column: u64) -> Vec<String> {
+    let editor = ["VISUAL", "EDITOR"]
+        .iter()
+        .find_map(|v| std::env::var(v).ok().filter(|e| !e.trim().is_empty()))
+        .unwrap_or_else(|| "vi".to_owned());
+    editor_command(&editor, path, line, column)
+}
+
 /// The pane that a find is in, and which of the things in it.
 fn pane_of(find: &Find) -> Option<(PaneId, u32)> {
     let number = |b: &[u8]| b.try_into().ok().map(u32::from_be_bytes);
@@ -81,7 +90,7 @@ impl SearchPane {
     fn open_find(&mut self, find: &Find) {
         match self.kind_of(find) {
             Some(Kind::Files) => self.open_file(find),
-            Some(Kind::Scrollback | Kind::Logs) => {
+            Some(Kind::Scrollback | Kind::Logs | Kind::Bodies) => {
                 let Some((pane, part)) = pane_of(find) else { return };
                 let v = self.view();
                 let source = v.sources.get(usize::from(find.source));
@@ -102,11 +111,7 @@ impl SearchPane {
             self.say("its name is not UTF-8, which an action cannot carry", true);
             return;
         };
-        let editor = ["VISUAL", "EDITOR"]
-            .iter()
-            .find_map(|v| std::env::var(v).ok().filter(|e| !e.trim().is_empty()))
-            .unwrap_or_else(|| "vi".to_owned());
-        let argv = editor_command(&editor, path, find.line, find.column + 1);
+        let argv = editor_at(path, find.line, find.column + 1);
         let spec = PaneSpec {
             on_exit: qd_mux::OnExit::Close,
             cwd: self.root.to_str().map(str::to_owned),
