@@ -25,6 +25,7 @@ mod mirror;
 mod panes;
 mod pipeline;
 mod programs;
+mod proxy;
 mod robustness;
 mod screen;
 mod search;
