@@ -233,7 +233,14 @@ fn only_the_machine_knows_kvm() {
 fn every_crate_takes_the_workspace_lints() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let mut seen = 0;
-    for group in ["app", "engines", "engines/logs", "engines/proxy", "engines/search", "engines/vm"] {
+    for group in [
+        "app",
+        "engines",
+        "engines/logs",
+        "engines/proxy",
+        "engines/search",
+        "engines/vm",
+    ] {
         for entry in std::fs::read_dir(format!("{root}/{group}")).expect("readable") {
             let manifest = entry.expect("an entry").path().join("Cargo.toml");
             if group.contains('/') && !manifest.exists() {

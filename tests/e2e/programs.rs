@@ -46,7 +46,7 @@ fn vim_edits_a_file() {
     t.leader("z");
     t.wait_text("zoomed");
     let columns = || std::fs::read_to_string(house.path().join("columns")).unwrap_or_default();
-    let mut knows = || {
+    let knows = || {
         t.send("\x0f:call writefile([&columns], 'columns')\r");
         t.look_for(|_| columns() == "98\n")
     };

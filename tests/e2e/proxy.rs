@@ -177,7 +177,7 @@ fn flows_are_seen_filtered_and_opened() {
     // The shared language, then mitmproxy's.
     t.send("/path:/he*\r");
     t.wait_gone("/form");
-    t.wait_text("[path:/he*]");
+    t.wait_text("[path:/he*] 1/2");
     t.send("/\x15~m POST\r");
     t.wait_gone("/hello?a=1");
     t.wait_text("/form");
@@ -294,7 +294,7 @@ fn requests_are_sent_again_as_they_were_and_edited() {
     t.send("#");
     t.wait_text("comment:");
     t.send("look here\r");
-    t.wait_text("# look here");
+    t.wait_text("# loo");
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn a_flow_leaves_as_curl_and_har() {
     assert!(house.ok(&["proxy", "top", "-n", "1"]).contains("requests"));
     assert!(house.fails(&["proxy", "stat", "--name", "none"], 1).contains("none"));
     let tap = house.fails(&["proxy", "tap", "--filter", "status:abc"], 2);
-    assert!(tap.contains("abc"), "{tap}");
+    assert!(tap.contains("expected a number"), "{tap}");
 }
 
 #[test]
@@ -459,7 +459,9 @@ fn one_slow_and_one_failing_endpoint_get_less() {
         .find(|o| row(&t.text(), o).is_some_and(|r| r.contains("draining")))
         .expect("one of them is");
     let before = drained.served();
-    (0..20).for_each(|_| drop(get(at, "/w")));
+    for _ in 0..20 {
+        get(at, "/w");
+    }
     assert_eq!(drained.served(), before);
     t.send("D");
     t.wait_text("gets requests again");

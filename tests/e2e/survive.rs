@@ -70,7 +70,9 @@ fn tabs_and_panes_are_where_they_were() {
     house.act("new-pane --direction=down");
     house.wait_panes("four of them", |l| l.len() == 4);
     let tabs = house.act("list-tabs --json");
-    let panes = house.wait_panes("they run", |l| l.iter().all(|p| p["pid"].is_u64() && p["cwd"].is_string()));
+    let panes = house.wait_panes("they run", |l| {
+        l.iter().all(|p| p["pid"].is_u64() && p["cwd"].is_string())
+    });
     kill(&house);
     assert_eq!(house.act("list-tabs --json"), tabs);
     assert_eq!(house.list("list-panes"), panes);
@@ -85,7 +87,10 @@ fn how_a_program_ends_is_known_after_a_restart() {
     let t = house.term(&[], 100, 30);
     t.wait_prompt();
     let go = house.path().join("go");
-    let script = house.script("waits", &format!("while [ ! -e {} ]; do sleep 0.05; done; exit 7", go.display()));
+    let script = house.script(
+        "waits",
+        &format!("while [ ! -e {} ]; do sleep 0.05; done; exit 7", go.display()),
+    );
     house.act(&format!("new-pane -- {}", script.display()));
     house.wait_panes("both", |l| l.len() == 2);
     kill(&house);
@@ -106,7 +111,10 @@ fn a_flood_and_an_editor_outlive_many_servers() {
     run("floods", "exec yes");
     run(
         "counts",
-        &format!("i=0; while :; do i=$((i+1)); echo $i >> {}; sleep 0.01; done", count.display()),
+        &format!(
+            "i=0; while :; do i=$((i+1)); echo $i >> {}; sleep 0.01; done",
+            count.display()
+        ),
     );
     run("quiet", "printf 'first line\\nsecond\\n'; exec sleep 600");
     t.wait_text("second");

@@ -114,7 +114,7 @@ time.sleep(1)
 
 
 def alive():
-    return {p["id"]: p["pid"] for p in panes()}
+    return {p["id"]: p["pid"] for p in panes() if p["kind"] == "terminal"}
 
 
 def consecutive(name):

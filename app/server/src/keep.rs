@@ -116,7 +116,7 @@ impl Keeping {
     }
 
     fn store(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let place = if self.number % 2 == 0 { SECOND } else { 0 };
+        let place = if self.number.is_multiple_of(2) { SECOND } else { 0 };
         write_all(&self.state, bytes, place + HEAD)?;
         let words = [bytes.len() as u64, self.number + 1];
         let head: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
@@ -269,4 +269,3 @@ impl Session {
         self.after_pane(id);
     }
 }
-

@@ -314,10 +314,13 @@ pub(crate) fn metrics(shared: &Shared) -> String {
     page.finish()
 }
 
+/// A label beside a route's own, where there is one, and the value.
+type Labelled = (Option<(&'static str, String)>, u64);
+
 fn routes(shared: &Shared, page: &mut Page) {
     let now = shared.clock.mono();
     let views: Vec<_> = shared.route_stats().iter().map(|s| s.view(now)).collect();
-    let rows = |get: &dyn Fn(&crate::RouteView) -> Vec<(Option<(&'static str, String)>, u64)>| -> Rows {
+    let rows = |get: &dyn Fn(&crate::RouteView) -> Vec<Labelled>| -> Rows {
         let mut rows = Rows::new();
         for view in &views {
             for (more, value) in get(view) {

@@ -23,9 +23,10 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ScrollbackLimits, TerminalError, Vt, VtEvent, split_blocks,
+    ScrollbackLimits, TerminalError, Vt, VtEvent,
     holder::{Adopted, Link},
     program::{check_program, directory, environment},
+    split_blocks,
     store::{Answered, Left, Step, Store},
 };
 

@@ -21,8 +21,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use qd_tty::Size;
 use crate::{Checkpoint, block_number, split_blocks};
+use qd_tty::Size;
 use rustix::{
     fs::{FallocateFlags, MemfdFlags, SealFlags},
     io::Errno,

@@ -220,8 +220,11 @@ fn supported(config: &VmConfig) -> Result<(), VmError> {
     Ok(())
 }
 
-fn devices(config: &VmConfig) -> Result<Vec<(String, Box<dyn Device>)>, VmError> {
-    let mut all: Vec<(String, Box<dyn Device>)> = Vec::new();
+/// A device and its name.
+type Named = (String, Box<dyn Device>);
+
+fn devices(config: &VmConfig) -> Result<Vec<Named>, VmError> {
+    let mut all: Vec<Named> = Vec::new();
     for d in &config.drives {
         all.push((d.drive_id.clone(), Box::new(drive(d)?)));
     }

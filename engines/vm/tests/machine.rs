@@ -1,5 +1,13 @@
 //! Machines with guests that have no operating system: each way to start, to say something and to end.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it skips"
+)]
+
 mod common;
 
 use std::time::Duration;

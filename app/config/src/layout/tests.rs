@@ -172,7 +172,7 @@ fn built_in_layouts_read_clean_and_have_a_shell() {
     // Without its engine a pane says so; the shell is always there, and has the focus.
     let default = read(builtin_layout("default").unwrap());
     let names: Vec<_> = default.tabs.iter().map(|t| t.name.as_deref().unwrap()).collect();
-    assert_eq!(names, ["shell", "logs", "search"]);
+    assert_eq!(names, ["shell", "logs", "search", "traffic"]);
     assert!(default.tabs[0].focus);
     assert_eq!(default.tabs[0].root, pane(PaneSpec::default()));
     assert_eq!(builtin_layout("none"), None);

@@ -113,12 +113,7 @@ impl ProxyPane {
         } else {
             format!("proxy \u{25b8} {}", at.join(", "))
         };
-        let filter = self
-            .filter
-            .as_ref()
-            .map(|(t, _)| format!("  [{t}]"))
-            .unwrap_or_default();
-        let title = escape(&format!("{from} \u{25b8} {}{filter}", self.subject));
+        let title = escape(&format!("{from} \u{25b8} {}", self.subject));
         // The hints are made anew with the title.
         let hinted = super::keys::hints(self);
         if title != self.titled || hinted != self.hinted {
@@ -321,9 +316,8 @@ impl ProxyPane {
         let room = usize::from(area.h - 1);
         self.page = room;
         let from = from.min(lines.len().saturating_sub(room));
-        match &mut self.panel {
-            Some(Panel::Help(at) | Panel::Diff(_, at)) => *at = from,
-            _ => {}
+        if let Some(Panel::Help(at) | Panel::Diff(_, at)) = &mut self.panel {
+            *at = from;
         }
         for (i, line) in lines.iter().skip(from).take(room).enumerate() {
             let y = area.y + 1 + u16::try_from(i).unwrap_or(0);

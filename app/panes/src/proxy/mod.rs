@@ -46,6 +46,8 @@ use qd_ui::Look;
 use crate::{Console, Cursor, Focus, Pane, PaneEvent, Refused};
 use book::{Book, Seen};
 
+/// The most characters of a filter that the frame shows.
+const FILTER_SHOWN: usize = 40;
 /// What an address `to` says for the session's own HTTP service.
 const CONSOLE: &str = "console";
 /// Where a pane listens when its layout does not say.
@@ -199,7 +201,7 @@ impl ProxyPane {
     /// # Errors
     /// What is wrong with what the layout says.
     pub(crate) fn open(around: &Around<'_>, wake: Wake, spec: &PaneSpec) -> Result<ProxyPane, Refused> {
-        let own = spec.args.get("config").is_none() && spec.args.get("to").is_none_or(|t| t.trim() == CONSOLE);
+        let own = !spec.args.contains_key("config") && spec.args.get("to").is_none_or(|t| t.trim() == CONSOLE);
         let own = own && spec.args.get("mode").is_none_or(|m| m != "forward");
         let service = match (&around.console, &around.dir) {
             (Some(console), Some(dir)) if own => {
@@ -556,10 +558,17 @@ impl Pane for ProxyPane {
         match &*self.handle.state() {
             EngineState::Running { .. } => {
                 let (came, lost) = self.book.look(|k| (k.came, k.lost));
-                let total = if self.filter.is_some() {
-                    format!("{}/{}", draw::count(self.shown.len() as u64), draw::count(came))
-                } else {
-                    draw::count(came)
+                // A person's name for the pane takes the title's place; what is hidden is said here all the same.
+                let total = match &self.filter {
+                    Some((text, _)) => {
+                        let text: String = qd_proxy_content::escape(text).chars().take(FILTER_SHOWN).collect();
+                        format!(
+                            "[{text}] {}/{}",
+                            draw::count(self.shown.len() as u64),
+                            draw::count(came)
+                        )
+                    }
+                    None => draw::count(came),
                 };
                 let lost = if lost > 0 {
                     format!(" {} unseen", draw::count(lost))

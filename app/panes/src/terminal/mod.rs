@@ -10,7 +10,8 @@ use qd_frame::Frame;
 use qd_mux::{Action, CopyOp, PaneId};
 use qd_search_live::{Kind, Source, Text, Texts};
 use qd_terminal::{
-    Adopted, ExitStatus, Focus as TermFocus, Link, Look as Remains, More, Palette, Pos, Query, Rgb, Scheme, SpawnSpec, Terminal, Turn, VtEvent,
+    Adopted, ExitStatus, Focus as TermFocus, Link, Look as Remains, More, Palette, Pos, Query, Rgb, Scheme, SpawnSpec,
+    Terminal, Turn, VtEvent,
 };
 use qd_tty::{Attrs, Cell, InputEvent, Rect, Size};
 use qd_ui::{Look, pane_frame::Scroll};

@@ -105,7 +105,7 @@ fn by_admin(address: &str) -> Result<Value, Failure> {
     stream.take(ANSWER).read_to_end(&mut text).map_err(|e| fail(&e))?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    if !head.split(' ').nth(1).is_some_and(|s| s == "200") {
+    if head.split(' ').nth(1).is_none_or(|s| s != "200") {
         let line = head.lines().next().unwrap_or_default();
         return Err(fail(&format!("this is no proxy's admin address: {}", escape(line))));
     }

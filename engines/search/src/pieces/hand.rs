@@ -31,7 +31,7 @@ pub(super) struct Hand<'a, M> {
 
 /// Prints what is shown of a piece.
 enum Printer {
-    Lines(Standard<Marked>),
+    Lines(Box<Standard<Marked>>),
     Json(JSON<Vec<u8>>),
 }
 
@@ -54,7 +54,7 @@ impl<'a, M: Matcher> Hand<'a, M> {
         } else {
             let (real, marked) = (&plan.colors, &pieces.marked);
             let to = Marked::new(plan.buffers().buffer(), real, marked, plan.low.byte_offset);
-            Printer::Lines(plan.standard().color_specs(marked.clone()).build(to))
+            Printer::Lines(Box::new(plan.standard().color_specs(marked.clone()).build(to)))
         };
         Hand {
             pieces,

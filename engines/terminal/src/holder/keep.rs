@@ -89,10 +89,7 @@ struct Holder {
 ///
 /// # Errors
 /// When the first server cannot be started, or the system refuses what the holder itself needs.
-pub fn hold(
-    keep: Keep,
-    start: &mut dyn FnMut(Option<&Path>, OwnedFd) -> io::Result<Child>,
-) -> io::Result<Kept> {
+pub fn hold(keep: Keep, start: &mut dyn FnMut(Option<&Path>, OwnedFd) -> io::Result<Child>) -> io::Result<Kept> {
     let (mut children, write) = UnixStream::pair()?;
     children.set_nonblocking(true)?;
     write.set_nonblocking(true)?;
@@ -153,7 +150,11 @@ pub fn hold(
 
 /// How a server ended; one that closed its socket is not waited for longer than it takes to exit.
 fn ended(child: &mut Child, gone: bool) -> Option<ExitStatus> {
-    let status = if gone { child.wait().ok() } else { child.try_wait().ok().flatten() };
+    let status = if gone {
+        child.wait().ok()
+    } else {
+        child.try_wait().ok().flatten()
+    };
     status.map(|s| ExitStatus {
         code: s.code(),
         signal: std::os::unix::process::ExitStatusExt::signal(&s),

@@ -124,8 +124,9 @@ impl Link {
             Got::Message(other, _) => return Err(LinkError::Strange(format!("{other:?}"))),
             Got::Nothing | Got::Gone => return Err(LinkError::Gone),
         };
-        let [listener, lock, state]: [OwnedFd; 3] =
-            fds.try_into().map_err(|_| strange("a greeting without its descriptors"))?;
+        let [listener, lock, state]: [OwnedFd; 3] = fds
+            .try_into()
+            .map_err(|_| strange("a greeting without its descriptors"))?;
         let mut list = Vec::new();
         let mut exits = Exits::default();
         while list.len() < held {
@@ -140,8 +141,9 @@ impl Link {
                     },
                     fds,
                 ) => {
-                    let [master, store]: [OwnedFd; 2] =
-                        fds.try_into().map_err(|_| strange("a terminal without its descriptors"))?;
+                    let [master, store]: [OwnedFd; 2] = fds
+                        .try_into()
+                        .map_err(|_| strange("a terminal without its descriptors"))?;
                     list.push(Adopted {
                         key,
                         meta,

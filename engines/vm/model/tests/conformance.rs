@@ -1,6 +1,8 @@
 //! The API, request by request: every path, required key, bound, unknown key and wrong order, with the class of the
 //! answer that Firecracker documents.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
 use qd_vm_model::controller::{Access, Outcome};
 use qd_vm_model::{Action, Controller, Fault, Host, Method, Phase, VmConfig, Work};
 use serde_json::{Value, json};
