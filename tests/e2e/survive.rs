@@ -134,3 +134,21 @@ fn a_flood_and_an_editor_outlive_many_servers() {
     let numbers: Vec<u64> = text.lines().filter_map(|l| l.parse().ok()).collect();
     assert!(numbers.iter().zip(1..).all(|(n, i)| *n == i), "the counter began anew");
 }
+
+#[test]
+fn a_session_goes_on_without_its_holder() {
+    let house = House::new();
+    let t = house.term(&[], 100, 30);
+    t.wait_prompt();
+    t.shell("kept=yes");
+    kill_process(house.holder("main"), Signal::KILL).expect("the holder is there");
+    t.wait_text("would not outlive this server");
+    t.shell("echo $kept$((40+2))");
+    t.wait_text("yes42");
+    house.act("new-pane");
+    house.wait_panes("another shell", |l| l.len() == 2 && l.iter().all(|p| p["pid"].is_u64()));
+    house.act("close-pane");
+    house.wait_panes("it is closed", |l| l.len() == 1);
+    t.line("exit");
+    until("its socket is gone", || (!house.socket("main").exists()).then_some(()));
+}

@@ -546,7 +546,9 @@ impl Terminal {
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         if let Some(held) = &self.held {
             if let Some(pid) = self.pid
-                && let Some(status) = held.link.exit(held.key, pid.as_raw_nonzero().get())
+                && let Some(status) = held
+                    .link
+                    .exit(held.key, pid.as_raw_nonzero().get(), self.master.is_none())
             {
                 self.exit = Some(status);
                 self.pid = None;

@@ -10,8 +10,8 @@ use qd_frame::Frame;
 use qd_mux::{Action, CopyOp, PaneId};
 use qd_search_live::{Kind, Source, Text, Texts};
 use qd_terminal::{
-    Adopted, ExitStatus, Focus as TermFocus, Link, Look as Remains, More, Palette, Pos, Query, Rgb, Scheme, SpawnSpec,
-    Terminal, Turn, VtEvent,
+    Adopted, ExitStatus, Focus as TermFocus, Link, LinkError, Look as Remains, More, Palette, Pos, Query, Rgb, Scheme,
+    SpawnSpec, Terminal, TerminalError, Turn, VtEvent,
 };
 use qd_tty::{Attrs, Cell, InputEvent, Rect, Size};
 use qd_ui::{Look, pane_frame::Scroll};
@@ -52,7 +52,11 @@ impl Keeper {
     fn spawn(&self, spec: &SpawnSpec) -> Result<Terminal, Refused> {
         match self {
             Self::Own => Terminal::spawn(spec),
-            Self::Holder(link, meta) => Terminal::spawn_held(link, *meta, spec),
+            Self::Holder(link, meta) => match Terminal::spawn_held(link, *meta, spec) {
+                // Without its holder a session goes on as it can.
+                Err(TerminalError::Holder(LinkError::Gone | LinkError::Io(_))) => Terminal::spawn(spec),
+                other => other,
+            },
         }
         .map_err(|e| Refused(e.to_string()))
     }

@@ -23,11 +23,13 @@ use crate::{ExitStatus, SpawnSpec, pty, store};
 
 /// How long a child may take to end after its terminal is gone.
 const GRACE: Duration = Duration::from_secs(3);
-/// A server that ends sooner than this after the one before has the next one wait.
-const SOON: Duration = Duration::from_secs(1);
+/// A server that ends sooner than this after it began is counted; after some in a row the next one has to wait…
+const SOON: Duration = Duration::from_millis(100);
+/// …so long at the most when the last one had served.
+const LONGEST_SERVED: Duration = Duration::from_secs(1);
 /// After so many servers that ended before they served, what was left is not looked at any more.
 const TRIES: u32 = 3;
-/// The longest wait before another server is started.
+/// The longest wait before another server is started, when the last one did not get so far as to serve.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// What a holder keeps from its start on.
@@ -314,7 +316,8 @@ impl Holder {
         if doubled == 0 {
             Duration::ZERO
         } else {
-            (Duration::from_millis(50) * 2_u32.pow(doubled)).min(LONGEST)
+            let longest = if ready { LONGEST_SERVED } else { LONGEST };
+            (Duration::from_millis(50) * 2_u32.pow(doubled)).min(longest)
         }
     }
 

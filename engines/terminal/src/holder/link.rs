@@ -201,8 +201,8 @@ impl Link {
         !exits.gone
     }
 
-    /// How a child ended, if it has.
-    pub(crate) fn exit(&self, key: u64, pid: i32) -> Option<ExitStatus> {
+    /// How a child ended, if it has. `over` says that its terminal is at its end.
+    pub(crate) fn exit(&self, key: u64, pid: i32, over: bool) -> Option<ExitStatus> {
         let here = self.hear();
         let known = self.exits().ended.get(&key).copied();
         // Without the holder nobody can say how it ended; that it did can be seen.
@@ -212,7 +212,7 @@ impl Link {
                 signal: None,
             };
             let pid = rustix::process::Pid::from_raw(pid)?;
-            (!here && rustix::process::test_kill_process(pid).is_err()).then_some(lost)
+            (!here && (over || rustix::process::test_kill_process(pid).is_err())).then_some(lost)
         })
     }
 
